@@ -1,0 +1,89 @@
+# Needs make and Python 3.11 or newer; everything else is installed into .venv with the pins of constraints.txt.
+#   make PYTHON=python3.12 …            another interpreter
+#   make test PYTEST_ARGS='-k lanczos'  further arguments for pytest
+
+PYTHON ?= python3
+PYTEST_ARGS ?=
+OUT ?= results/quickstart
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
+PINS := pyproject.toml constraints.txt
+
+# A set of extras is installed once, and again when the pins change; each stamp marks one set.
+BASE := $(VENV)/.installed
+TEST := $(VENV)/.installed-test
+LINT := $(VENV)/.installed-lint
+DOCS := $(VENV)/.installed-docs
+
+# Two pips must never write into one environment at the same time.
+.NOTPARALLEL:
+.DEFAULT_GOAL := help
+.PHONY: help quickstart test test-browser lint docs clean
+
+help:
+	@echo "make quickstart    train a small network, measure its Hessian spectrum, print where the page is"
+	@echo "make test          run the tests (PYTEST_ARGS='…' is passed on), without those that need a browser"
+	@echo "make test-browser  open the page in headless Chromium and check it"
+	@echo "make lint          ruff, mypy and the import contracts"
+	@echo "make docs          build the documentation into docs/_build/html"
+	@echo "make clean         remove .venv, caches and built documentation; results/ is kept"
+
+$(VENV)/pyvenv.cfg:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "distlandscape needs Python 3.11 or newer, but $(PYTHON) is: $$($(PYTHON) --version 2>&1)." >&2; \
+	  echo "Name a newer one, for example: make PYTHON=python3.12 $(or $(MAKECMDGOALS),quickstart)" >&2; \
+	  exit 1; }
+	@echo "Creating $(VENV)"
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+
+$(BASE): $(PINS) | $(VENV)/pyvenv.cfg
+	@echo "Installing distlandscape and what it runs on (some minutes the first time)"
+	@$(PIP) -e .
+	@touch $@
+
+$(TEST): $(BASE)
+	@echo "Installing what the tests need"
+	@$(PIP) -e '.[test]'
+	@touch $@
+
+$(LINT): $(BASE)
+	@echo "Installing what the lint step needs"
+	@$(PIP) -e '.[lint]'
+	@touch $@
+
+$(DOCS): $(BASE)
+	@echo "Installing what the documentation needs"
+	@$(PIP) -e '.[docs]'
+	@touch $@
+
+quickstart: $(BASE)
+	$(BIN)/distlandscape quickstart --out $(OUT)
+
+test: $(TEST)
+	$(BIN)/python -m pytest -m "not browser" $(PYTEST_ARGS)
+
+# CHROMIUM may name the browser; otherwise the first one found on the path is handed to the tests.
+test-browser: $(TEST)
+	@browser="$${CHROMIUM:-$$(command -v chromium || command -v chromium-browser || command -v google-chrome || true)}"; \
+	if [ -z "$$browser" ]; then \
+	  echo "No Chromium was found. Install one (Debian and Ubuntu: apt-get install chromium) or set CHROMIUM=/its/path." >&2; \
+	  exit 1; \
+	fi; \
+	CHROMIUM="$$browser" $(BIN)/python -m pytest -m browser $(PYTEST_ARGS)
+
+lint: $(LINT)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+docs: $(DOCS)
+	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
+	@echo "Built docs/_build/html/index.html"
+
+clean:
+	rm -rf $(VENV) build dist docs/_build docs/jupyter_execute
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find distlandscape tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""Local geometry of neural-network loss surfaces, measured at scale."""

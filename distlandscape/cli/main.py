@@ -1,0 +1,75 @@
+"""Entry point: parse, run one command, turn errors into a sentence and an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from typing import TextIO
+
+from distlandscape.errors import InputError, Interrupted
+
+COMMANDS = ("quickstart", "spectrum", "resume", "report", "mlflow_sync")
+DONE, FAILED, BAD_INPUT, UNCONVERGED, INTERRUPTED = 0, 1, 2, 3, 130
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    parser = argparse.ArgumentParser(
+        prog="distlandscape",
+        description="Measure the local geometry of a neural network's loss surface.",
+        epilog="Exit codes: 0 done, 1 failed, 2 bad input, 3 a requested tolerance was not reached, 130 interrupted.",
+    )
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name in COMMANDS:
+        importlib.import_module(f"distlandscape.cli.{name}").add_parser(subparsers)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    args = build_parser().parse_args(arguments)
+    try:
+        with _clean_stdout() as stdout:
+            args.stdout = stdout
+            code: int = args.run(args)
+            return code
+    except InputError as error:
+        return _fail(str(error), BAD_INPUT)
+    except (KeyboardInterrupt, Interrupted):
+        return _fail("interrupted; go on with the resume command above", INTERRUPTED)
+    except Exception as error:
+        if os.environ.get("DISTLANDSCAPE_DEBUG"):
+            traceback.print_exc()
+        return _fail(f"{type(error).__name__}: {error}", FAILED)
+
+
+@contextlib.contextmanager
+def _clean_stdout() -> Iterator[TextIO]:
+    """Give the command the real standard output and send everything else that is printed to standard error.
+
+    Libraries and their child processes print to file descriptor 1; a reader of --json must see one document only.
+    """
+    sys.stdout.flush()
+    real = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with os.fdopen(os.dup(real), "w", encoding="utf-8") as stdout:
+            yield stdout
+    finally:
+        sys.stdout.flush()
+        os.dup2(real, 1)
+        os.close(real)
+
+
+def _fail(sentence: str, code: int) -> int:
+    print(f"distlandscape: {sentence}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,51 @@
+"""``distlandscape mlflow-sync``: bring MLflow up to date with a run directory."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from distlandscape.record.mlflow_mirror import MlflowMirror
+from distlandscape.record.mlflow_values import redact
+from distlandscape.record.run import Run
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Declare the command and its arguments."""
+    parser = subparsers.add_parser(
+        "mlflow-sync",
+        help="bring MLflow up to date with a run directory",
+        description="Send to MLflow whatever the run directory holds and MLflow does not; safe to repeat.",
+    )
+    parser.add_argument("run_dir", metavar="RUN", help="run directory")
+    parser.add_argument("--uri", help="tracking server (default: the run's tracking.uri, or mlflow.db beside the run)")
+    parser.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Sync once; 0 when MLflow is up to date, 1 when the tracking server is away.
+
+    Raises:
+        InputError: ``args.run_dir`` is not a run directory.
+    """
+    directory = Run.open(args.run_dir)
+    tracking = directory.config.get("tracking") or {}
+    mirror = MlflowMirror(directory, args.uri or tracking.get("uri"), tracking.get("experiment") or "distlandscape")
+    in_sync = mirror.push(final=True)
+    if args.json:
+        print(
+            json.dumps(
+                {
+                    "run_id": directory.run_id,
+                    "in_sync": in_sync,
+                    "uri": redact(mirror.uri),
+                    "mlflow_run_id": mirror.run_id,
+                    "open": mirror.url_hint,
+                }
+            )
+        )
+    elif in_sync:
+        print(f"{directory.path.name} is in MLflow as run {mirror.run_id}")
+        print(f"open it with: {mirror.url_hint}")
+    return 0 if in_sync else 1

@@ -1,0 +1,38 @@
+"""``distlandscape quickstart``: the spectrum study with settings that show everything in two minutes."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from distlandscape.cli.study import add_study_options, all_assignments, finish, page_maker
+from distlandscape.config import load_config
+
+SETTINGS = (
+    "model.options={hidden: [32]}",
+    "train.steps=400",
+    "train.checkpoints=6",
+    "spectrum.k=20",
+    "spectrum.lowest=5",
+    "runtime.workers=2",
+)
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Declare the command."""
+    parser = subparsers.add_parser(
+        "quickstart",
+        help="train a small network on handwritten digits and measure its Hessian",
+        description="Train a small network on handwritten digits and measure its Hessian along training.",
+    )
+    add_study_options(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure; the status is shown, a tolerance not reached is no failure here."""
+    config = load_config(args.config, [*SETTINGS, *all_assignments(args)])
+    from distlandscape.studies.runner import run_study
+
+    finish(run_study("quickstart", config, Path(args.out), page_maker()), args)
+    return 0

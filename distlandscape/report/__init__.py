@@ -1,0 +1,5 @@
+"""Reads run directories only; makes figures and one self-contained page."""
+
+from distlandscape.report.make import make_report
+
+__all__ = ["make_report"]

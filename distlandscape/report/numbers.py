@@ -1,0 +1,45 @@
+"""Numbers as people write them: as many digits as the error allows, powers of ten, a true minus sign."""
+
+from __future__ import annotations
+
+import math
+
+SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
+
+
+def number(value: float | None, digits: int = 4) -> str:
+    """``value`` to so many significant digits; 'unknown' where there is none."""
+    if value is None or not math.isfinite(value):
+        return "unknown"
+    if value == 0:
+        return "0"
+    power = math.floor(math.log10(abs(float(f"{value:.{digits - 1}e}"))))
+    if -3 <= power < 6:
+        return _signed(f"{value:,.{max(0, digits - 1 - power)}f}")
+    return f"{_signed(f'{value / 10.0**power:.{digits - 1}f}')}{times_power(power)}"
+
+
+def with_error(value: float, error: float) -> str:
+    """``value ± error``, both cut where the error's second digit is."""
+    if not math.isfinite(error):
+        return f"{number(value)} (error unknown)"
+    if error <= 0:
+        return f"{number(value, 6)} (exact)"
+    largest = max(abs(value), error)
+    power = math.floor(math.log10(largest))
+    scale, suffix = (1.0, "") if -3 <= power < 6 else (10.0**power, times_power(power))
+    # Six decimals are more than anyone reads, however small a residual is.
+    places = min(6, max(0, 1 - math.floor(math.log10(error / scale))))
+    mean, margin = _signed(f"{value / scale:,.{places}f}"), f"{error / scale:,.{places}f}"
+    if float(margin.replace(",", "")) == 0:
+        margin = number(error / scale, 1)
+    return f"({mean} ± {margin}){suffix}" if suffix else f"{mean} ± {margin}"
+
+
+def times_power(power: int) -> str:
+    """``×10ⁿ``."""
+    return f"×10{str(power).translate(SUPERSCRIPTS)}"
+
+
+def _signed(text: str) -> str:
+    return text.replace("-", "−")

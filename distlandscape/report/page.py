@@ -1,0 +1,165 @@
+"""The page: one HTML file with everything in it, which needs no network."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import jinja2
+import pyarrow as pa
+import pyarrow.csv as pc
+import yaml
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from distlandscape.record.mlflow_values import redact
+from distlandscape.report import story, style, words
+from distlandscape.report.interactive import plots
+from distlandscape.report.numbers import number, with_error
+from distlandscape.report.tables import Measured, Pairs, RunView
+
+SHOWN = 10  # rows of the first table; the others are folded away
+SOURCE = {"training": "checkpoints"}  # tables that are not called like their figure
+TRUST = {
+    "relation": "error of the Lanczos relation on a random combination of the whole basis, over the norm; certifies all"
+    " residuals at once",
+    "orthogonality": "loss of orthogonality of the basis",
+    "symmetry": "largest coefficient that vanishes for a symmetric matrix, over the norm",
+    "norm": "largest |eigenvalue| seen",
+    "missed_copies": "further copies of the reported eigenvalues",
+    "missed_probability": "bound on the probability that an eigenvalue beyond the reported ends was missed",
+}
+
+
+def render(view: RunView, images: dict[str, bytes]) -> str:
+    """The page's HTML; ``images`` are the PNG figures, for print and where scripts do not run."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("distlandscape", "report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    gaps = [] if not view.result else [story.MISSING[key] for key in story.missing(view) if key in story.OPTIONAL]
+    return environment.get_template("page.html.j2").render(
+        name=view.name,
+        study=view.study,
+        subject=_subject(view),
+        size=_size(view),
+        answer=story.answer(view),
+        notices=story.notices(view),
+        ends=[(name, _rows(pairs)) for name, pairs, _ in words.ends(view)],
+        shown=SHOWN,
+        estimates=list(_estimates(view)),
+        figures=_figures(view, images),
+        gaps=gaps,
+        trust=[(key, _value(value), TRUST.get(key, "")) for key, value in (view.result.get("trust") or {}).items()],
+        provenance=[(key, redact(_value(value))) for key, value in _provenance(view)],
+        configuration=redact(yaml.safe_dump(view.config, sort_keys=False, allow_unicode=True)),
+        themes={"light": style.LIGHT, "dark": style.DARK},
+        json=_json,
+        plotly=Markup(get_plotlyjs().replace("</script", "<\\/script")),
+    )
+
+
+def _json(value: Any) -> Markup:
+    """JSON that cannot end the script element it stands in."""
+    text = json.dumps(value, allow_nan=False, separators=(",", ":"))
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return Markup(text)
+
+
+def _uri(kind: str, content: bytes) -> str:
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def _csv(table: pa.Table) -> bytes:
+    buffer = io.BytesIO()
+    pc.write_csv(table, buffer)
+    return buffer.getvalue()
+
+
+def _figures(view: RunView, images: dict[str, bytes]) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": name,
+            "title": words.TITLES[name],
+            "caption": words.CAPTIONS[name],
+            "plot": plot,
+            "image": _uri("image/png", images[name]),
+            "csv": _uri("text/csv;charset=utf-8", _csv(view.tables[SOURCE.get(name, name)])),
+        }
+        for name, plot in plots(view).items()
+    ]
+
+
+def _subject(view: RunView) -> str:
+    """What was measured: the operator, of which model, on which data."""
+    model = view.result.get("model") or (view.config.get("model") or {}).get("name")
+    data = view.result.get("data") or (view.config.get("data") or {}).get("source")
+    on = f" on {data}" if data else ""
+    return redact(f"{view.operator} of {model}{on}" if model else f"{view.operator}{on}")
+
+
+def _size(view: RunView) -> list[str]:
+    counts = (
+        (view.parameters, "parameters"),
+        (view.result.get("samples"), "samples"),
+        (view.classes, "classes"),
+        (view.result.get("passes"), "passes over the data"),
+        (view.result.get("workers"), "workers"),
+    )
+    sizes = [f"{int(count):,} {noun}" for count, noun in counts if count is not None]
+    wall = view.result.get("wall_s")
+    return sizes if wall is None else [*sizes, f"{number(float(wall), 3)} s"]
+
+
+def _rows(pairs: Pairs) -> list[dict[str, Any]]:
+    columns = zip(pairs.ranks, pairs.values, pairs.residuals, pairs.relative, pairs.converged, strict=True)
+    return [
+        {
+            "rank": int(rank),
+            "value": with_error(value, residual).split(" ± ")[0].strip("(") if converged else number(value, 3),
+            "residual": number(residual, 2),
+            "relative": number(relative, 2),
+            "converged": bool(converged),
+        }
+        for rank, value, residual, relative, converged in columns
+    ]
+
+
+def _estimates(view: RunView) -> Iterator[tuple[str, str, str]]:
+    names: tuple[tuple[str, Measured | None], ...] = (
+        (f"Trace Tr {view.symbol}", view.trace),
+        (f"Frobenius norm ‖{view.symbol}‖", view.frobenius),
+    )
+    for name, measured in names:
+        if measured is not None:
+            probes = f"{measured.probes} probes" if measured.probes else ""
+            yield name, with_error(measured.value, measured.stderr), probes
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, float):
+        return number(value, 3)
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _provenance(view: RunView) -> Iterator[tuple[str, Any]]:
+    """Identity and provenance, flat; what the page shows elsewhere is left out."""
+    yield "run_dir", str(view.path)
+    yield from _flat(view.identity)
+    kept = ("weights", "weights_sha256", "transport", "status", "provenance")
+    yield from _flat({key: view.result[key] for key in kept if key in view.result})
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in tree.items():
+        if isinstance(value, dict) and value:
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

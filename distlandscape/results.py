@@ -1,0 +1,152 @@
+"""What measurements return: frozen, with their own error bars, status and trust record.
+
+Shapes: P parameters, k eigenpairs, D draws, M Krylov steps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import torch
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Trust:
+    """How far the numbers of one Lanczos run can be believed; every entry is measured, not assumed.
+
+    Attributes:
+        relation: ‖H(Qc) − Q T c − β c_m q_{m+1}‖ / ‖H‖ on a random unit c over the whole basis: the Lanczos
+            relation, hence every residual bound β|s| at once, and the repeatability of the product.
+        orthogonality: ‖QᵀQc − c‖ for the same c.
+        symmetry: largest Gram-Schmidt coefficient that should vanish for a symmetric H, over ‖H‖.
+        norm: ‖H‖ as the largest |Ritz value| seen.
+        missed_copies: what the check for missed copies of eigenvalues concluded, in words.
+        missed_probability: bound on the probability that an eigenvalue beyond the reported ends was missed.
+    """
+
+    relation: float
+    orthogonality: float
+    symmetry: float
+    norm: float
+    missed_copies: str = "not checked"
+    missed_probability: float | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain mapping for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, eq=False)
+class Eigenpairs:
+    """Ritz pairs of a symmetric operator, largest first.
+
+    Attributes:
+        eigenvalues: (k,) descending, of the mean loss over samples.
+        eigenvectors: (k, P) orthonormal rows.
+        residuals: (k,) bounds on ‖Hv − λv‖.
+        converged: (k,) whether each residual met tol·|λ|.
+        top: how many of the k come from the upper end (the rest are the lowest).
+        status: "converged", or what is missing and the remedy.
+        steps: Lanczos steps taken.
+        passes: passes over the data, certification included.
+    """
+
+    eigenvalues: Array
+    eigenvectors: torch.Tensor
+    residuals: Array
+    converged: npt.NDArray[np.bool_]
+    top: int
+    status: str
+    steps: int
+    passes: int
+    tol: float
+    seed: int
+    trust: Trust
+
+    def to_table(self) -> pa.Table:
+        """One row a pair: end, index, eigenvalue, residual, converged."""
+        k, low = self.top, len(self.eigenvalues) - self.top
+        return pa.table(
+            {
+                "end": ["top"] * k + ["lowest"] * low,
+                "index": list(range(k)) + list(range(low - 1, -1, -1)),
+                "eigenvalue": self.eigenvalues,
+                "residual": self.residuals,
+                "converged": self.converged,
+            }
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class SpectralDensity:
+    """Stochastic Lanczos quadrature of the eigenvalue density of H; weights sum to 1.
+
+    Eigenvalues known one by one stand as atoms of weight 1/P; the draws measure the rest.
+
+    Attributes:
+        nodes: (m,) quadrature nodes, ascending.
+        weights: (m,) their weights.
+        draw: (m,) which draw a node belongs to; −1 marks a known eigenvalue.
+        draws: number of draws D.
+        steps: Lanczos steps of each draw.
+        dim: P.
+        passes: passes over the data.
+        seed: seed of the draws.
+    """
+
+    nodes: Array
+    weights: Array
+    draw: npt.NDArray[np.int64]
+    draws: int
+    steps: int
+    dim: int
+    passes: int
+    seed: int
+
+    def density(self, grid: npt.ArrayLike, bandwidth: float) -> Array:
+        """Gaussian-smoothed density on ``grid`` (G,), per unit of eigenvalue; ``bandwidth`` is the kernel's sd."""
+        if not bandwidth > 0:
+            raise ValueError(f"bandwidth must be positive, not {bandwidth}")
+        z_GM = (np.asarray(grid, dtype=np.float64)[:, None] - self.nodes[None, :]) / bandwidth
+        kernel_GM = np.exp(-0.5 * z_GM**2) / (bandwidth * np.sqrt(2 * np.pi))
+        return np.asarray(kernel_GM @ self.weights)
+
+    def cumulative(self, grid: npt.ArrayLike) -> Array:
+        """Share of eigenvalues ≤ each point of ``grid`` (G,), without smoothing."""
+        total = np.concatenate([[0.0], np.cumsum(self.weights)])
+        return np.asarray(total[np.searchsorted(self.nodes, np.asarray(grid, dtype=np.float64), side="right")])
+
+    def mean(self) -> Estimate:
+        """Mean eigenvalue Tr H / P, with the standard error over draws (nan for one draw)."""
+        moments = [float(self._rest_share() * self._draw_mean(d)) for d in range(self.draws)]
+        stderr = float(np.std(moments, ddof=1) / np.sqrt(self.draws)) if self.draws > 1 else float("nan")
+        return Estimate(float(self.weights @ self.nodes), stderr, self.draws, self.passes, self.seed)
+
+    def _rest_share(self) -> float:
+        return float(self.weights[self.draw >= 0].sum())
+
+    def _draw_mean(self, draw: int) -> float:
+        mine = self.draw == draw
+        total = float(self.weights[mine].sum())
+        return float(self.weights[mine] @ self.nodes[mine]) / total if total else 0.0
+
+    def to_table(self) -> pa.Table:
+        """One row a node: draw, node, weight."""
+        return pa.table({"draw": self.draw, "node": self.nodes, "weight": self.weights})
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A stochastic estimate with its standard error (0 when exact)."""
+
+    value: float
+    stderr: float
+    probes: int
+    passes: int
+    seed: int

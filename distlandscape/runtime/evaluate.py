@@ -1,0 +1,92 @@
+"""What one worker does in a pass: its blocks, micro-batch by micro-batch, summed in float64 along the tree."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from distlandscape.objective import Objective
+from distlandscape.runtime.tree import Subtree, TreeSum
+
+BlockFunction = Callable[..., tuple[Tensor, ...]]  # (objective, x, y, *arrays) -> sums over the micro-batch
+Sums = tuple[npt.NDArray[np.float64], ...]
+
+MICRO_BATCH = {"cpu": 256, "cuda": 1024}  # larger ones fall out of a CPU's cache and gain nothing on a GPU
+
+
+class Evaluator:
+    """Computes subtree sums; re-uses its buffers, because fresh large ones cost more than the additions."""
+
+    def __init__(self, device: torch.device, micro_batch: int | None = None) -> None:
+        self.device = device
+        self.micro_batch = micro_batch or MICRO_BATCH.get(device.type, MICRO_BATCH["cuda"])
+        self._free: list[tuple[Tensor, ...]] = []
+        self._scratch: dict[torch.Size, Tensor] = {}
+
+    def subtree_sums(
+        self, objective: Objective, function: BlockFunction, arrays: Sequence[Any], subtrees: Sequence[Subtree]
+    ) -> list[Sums]:
+        """The function's sums over each subtree, one tuple of float64 arrays a subtree.
+
+        Every argument in ``arrays`` that is a numpy array is handed on as a tensor on the device.
+        """
+        objective.model.to(self.device)
+        tensors = [self._tensor(a) if isinstance(a, np.ndarray) else a for a in arrays]
+        return [self._subtree_sum(objective, function, tensors, subtree) for subtree in subtrees]
+
+    def _subtree_sum(
+        self, objective: Objective, function: BlockFunction, arrays: Sequence[Any], subtree: Subtree
+    ) -> Sums:
+        tree: TreeSum[tuple[Tensor, ...]] = TreeSum(self._add)
+        for block in range(subtree.start, subtree.start + subtree.size):
+            tree.push(1, self._block_sum(objective, function, arrays, block))
+        total = tree.result()
+        result = tuple(tensor.cpu().numpy().copy() for tensor in total)
+        self._free.append(total)
+        return result
+
+    def _block_sum(
+        self, objective: Objective, function: BlockFunction, arrays: Sequence[Any], block: int
+    ) -> tuple[Tensor, ...]:
+        x, y = objective.data.block(block)
+        total: tuple[Tensor, ...] | None = None
+        for start in range(0, len(x), self.micro_batch):
+            stop = start + self.micro_batch
+            part = function(objective, *objective.tensors(x[start:stop], y[start:stop], self.device), *arrays)
+            if total is None:
+                total = self._buffers(part)
+                for tensor, value in zip(total, part, strict=True):
+                    tensor.copy_(value)
+            else:
+                for tensor, value in zip(total, part, strict=True):
+                    tensor += self._widened(value)
+        assert total is not None, "a block holds at least one sample"
+        return total
+
+    def _buffers(self, like: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        for index, buffers in enumerate(self._free):
+            if [b.shape for b in buffers] == [v.shape for v in like]:
+                return self._free.pop(index)
+        self._free.clear()  # another function's shapes: give their memory back
+        return tuple(torch.empty(v.shape, dtype=torch.float64, device=self.device) for v in like)
+
+    def _widened(self, value: Tensor) -> Tensor:
+        """``value`` in float64, in scratch: adding float32 into float64 directly is several times slower."""
+        if value.shape not in self._scratch:
+            self._scratch = {value.shape: torch.empty(value.shape, dtype=torch.float64, device=self.device)}
+        return self._scratch[value.shape].copy_(value)
+
+    def _add(self, left: tuple[Tensor, ...], right: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        for a, b in zip(left, right, strict=True):
+            a += b
+        self._free.append(right)
+        return left
+
+    def _tensor(self, array: npt.NDArray[Any]) -> Tensor:
+        # A copy: arrays out of an object store are read-only, and their alignment is not ours to choose.
+        return torch.from_numpy(np.array(array)).to(self.device)

@@ -1,0 +1,60 @@
+"""Passes in this process, without Ray."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from distlandscape.errors import InputError
+from distlandscape.objective import Objective
+from distlandscape.runtime.evaluate import BlockFunction, Evaluator, Sums
+from distlandscape.runtime.tree import Subtree
+
+
+class LocalRunner:
+    """Computes every block in this process, on its GPU if it has one.
+
+    Args:
+        threads: torch threads; None leaves the process as it is.
+        micro_batch: samples at a time; None: a fixed rule by device type.
+
+    Raises:
+        InputError: threads or micro_batch below 1.
+    """
+
+    workers = 0
+    transport = "local"
+
+    def __init__(self, threads: int | None = None, micro_batch: int | None = None) -> None:
+        check_sizes(threads=threads, micro_batch=micro_batch)
+        if threads is not None:
+            torch.set_num_threads(threads)
+        self._evaluator = Evaluator(default_device(), micro_batch)
+
+    @property
+    def threads(self) -> int:
+        """Threads in use."""
+        return torch.get_num_threads()
+
+    @property
+    def micro_batch(self) -> int:
+        """Samples computed at a time."""
+        return self._evaluator.micro_batch
+
+    def map_blocks(self, objective: Objective, function: BlockFunction, arrays: Sequence[Any] = ()) -> Sums:
+        """See Runner.map_blocks."""
+        return self._evaluator.subtree_sums(objective, function, arrays, [Subtree(0, objective.data.blocks)])[0]
+
+
+def default_device() -> torch.device:
+    """The first GPU this process may use, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def check_sizes(**sizes: float | None) -> None:
+    """Raise InputError for a given size below 1."""
+    for name, size in sizes.items():
+        if size is not None and size < 1:
+            raise InputError(f"{name}={size} must be at least 1; raise it or leave it out")

@@ -1,0 +1,199 @@
+"""A pool of Ray actors; the driver owns the run, a lost or hung worker is replaced and its share done again."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from distlandscape.errors import InputError, WorkerFailure
+from distlandscape.objective import Objective
+from distlandscape.runtime import session
+from distlandscape.runtime.evaluate import BlockFunction, Sums
+from distlandscape.runtime.local import check_sizes
+from distlandscape.runtime.tree import Subtree, finish, shares
+
+START_SECONDS = 180.0  # for all workers to come up
+QUIET_SECONDS = 5.0  # without any result, after which workers are asked whether they live
+PING_SECONDS = 10.0  # a worker that does not answer for so long is hung
+ATTEMPTS = 4  # of one share, on as many workers
+
+
+class Pool:
+    """Workers that share the blocks of a data set, as a context manager.
+
+    Without a cluster around it, a local Ray is started, bound to loopback, and ended with the pool. With transport
+    "store" vectors are put into Ray's object store once a pass, every worker returns float64 sums of whole subtrees,
+    and the driver finishes the tree: the same bits for any number of workers, and after any crash.
+
+    Args:
+        workers: number of actors.
+        cpus_per_worker: CPUs reserved for each.
+        gpus_per_worker: GPUs reserved for each.
+        threads: torch threads of each; None: the CPUs it has. Equal bits are promised at equal threads.
+        transport: "store".
+        micro_batch: samples at a time; None: a fixed rule by device type.
+        on_event: told in words when a worker was lost, hung or replaced; None: written to standard error.
+
+    Raises:
+        InputError: sizes below 1 or an unknown transport.
+        WorkerFailure: workers cannot be started, or keep dying on the same blocks.
+    """
+
+    def __init__(
+        self,
+        workers: int = 2,
+        cpus_per_worker: float = 1,
+        gpus_per_worker: float = 0,
+        threads: int | None = None,
+        transport: str = "store",
+        *,
+        micro_batch: int | None = None,
+        on_event: Callable[[str], None] | None = None,
+    ) -> None:
+        if transport != "store":
+            raise InputError(f"transport {transport!r} is unknown; known: 'store'")
+        if workers < 1:
+            raise InputError(f"workers={workers}: a pool needs at least 1; leave the pool out to run in this process")
+        if not cpus_per_worker > 0 or not gpus_per_worker >= 0:
+            raise InputError("cpus_per_worker must be positive and gpus_per_worker not negative")
+        check_sizes(threads=threads, micro_batch=micro_batch)
+        self.workers, self.transport = workers, transport
+        self.threads = threads if threads is not None else max(1, int(cpus_per_worker))
+        self.micro_batch = micro_batch
+        self._resources = {"num_cpus": cpus_per_worker, "num_gpus": gpus_per_worker}
+        self._on_event = on_event if on_event is not None else lambda text: print(text, file=sys.stderr)  # noqa: T201
+        self._actors: list[Any] = []
+        self._homes: list[tuple[str, int]] = []
+        self._objective: tuple[Objective, str, Any] | None = None
+        self._owns_ray = False
+
+    def __enter__(self) -> Pool:
+        self._owns_ray = session.connect(self.workers * float(self._resources["num_cpus"]))
+        try:
+            self._actors = [self._new_actor() for _ in range(self.workers)]
+            self._homes = self._wait_ready(self._actors)
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        import ray
+
+        for actor in self._actors:
+            ray.kill(actor)
+        self._actors, self._homes, self._objective = [], [], None
+        if self._owns_ray:
+            session.disconnect()
+
+    @property
+    def pids(self) -> list[int]:
+        """Process of each worker."""
+        return [pid for _, pid in self._homes]
+
+    def map_blocks(self, objective: Objective, function: BlockFunction, arrays: Sequence[Any] = ()) -> Sums:
+        """See Runner.map_blocks.
+
+        Raises:
+            WorkerFailure: the same share of blocks was lost four times.
+        """
+        import ray
+        from ray.exceptions import RayActorError, RayTaskError
+
+        assert self._actors, "a Pool is used as a context manager: with Pool(…) as pool"
+        key, shipped = self._ship(objective)
+        references = [ray.put(a) if isinstance(a, np.ndarray) else a for a in arrays]
+        dealt = shares(objective.data.blocks, self.workers)
+
+        def submit(slot: int) -> Any:
+            return self._actors[slot].run.remote(key, [shipped], function, dealt[slot], *references)
+
+        pending = {submit(slot): slot for slot in range(len(dealt))}
+        losses = [0] * len(dealt)
+        nodes: list[tuple[Subtree, Sums]] = []
+        while pending:
+            done, _ = ray.wait(list(pending), num_returns=1, timeout=QUIET_SECONDS)
+            if not done:
+                self._kill_hung(sorted(set(pending.values())))
+            for reference in done:
+                slot = pending.pop(reference)
+                try:
+                    nodes += zip(dealt[slot], ray.get(reference), strict=True)
+                except RayActorError:
+                    losses[slot] += 1
+                    self._replace(slot, dealt[slot], losses[slot], objective)
+                    pending[submit(slot)] = slot
+                except RayTaskError as error:
+                    raise error.cause from error
+        return finish(nodes, _add_arrays)
+
+    def _ship(self, objective: Objective) -> tuple[str, Any]:
+        """Put an objective into the store once; workers keep it under its key."""
+        import ray
+
+        if self._objective is None or self._objective[0] is not objective:
+            reference = ray.put(objective)
+            self._objective = (objective, reference.hex(), reference)
+        return self._objective[1], self._objective[2]
+
+    def _new_actor(self) -> Any:
+        import ray
+
+        from distlandscape.runtime.worker import BlockWorker
+
+        options = {**self._resources, "concurrency_groups": {"control": 1}, "max_restarts": 0, "max_task_retries": 0}
+        return ray.remote(**options)(BlockWorker).remote(self.threads, self.micro_batch)
+
+    def _wait_ready(self, actors: list[Any]) -> list[tuple[str, int]]:
+        import ray
+
+        pings = [actor.ping.remote() for actor in actors]
+        _, missing = ray.wait(pings, num_returns=len(pings), timeout=START_SECONDS)
+        if missing:
+            raise WorkerFailure(
+                f"{len(missing)} of {len(pings)} workers did not start in {START_SECONDS:.0f} s; each needs"
+                f" {self._resources}, the cluster has free {ray.available_resources()}: ask for less or add nodes"
+            )
+        return [(host, pid) for host, pid, _ in ray.get(pings)]
+
+    def _replace(self, slot: int, share: list[Subtree], losses: int, objective: Objective) -> None:
+        blocks = f"blocks {share[0].start}–{share[-1].start + share[-1].size - 1}"
+        if losses >= ATTEMPTS:
+            raise WorkerFailure(
+                f"{losses} workers died one after another on {blocks} of {objective.data.blocks}; look for memory"
+                " (lower runtime.micro_batch) or bad samples there, then resume"
+            )
+        self._on_event(f"worker {slot} (process {self._homes[slot][1]}) was lost; its {blocks} are computed again")
+        self._actors[slot] = self._new_actor()
+        (self._homes[slot],) = self._wait_ready([self._actors[slot]])
+
+    def _kill_hung(self, slots: list[int]) -> None:
+        """Ask the workers still computing for a sign of life; end those that give none."""
+        import ray
+
+        pings = {self._actors[slot].ping.remote(): slot for slot in slots}
+        _, silent = ray.wait(list(pings), num_returns=len(pings), timeout=PING_SECONDS)
+        for reference in silent:
+            slot = pings[reference]
+            host, pid = self._homes[slot]
+            self._on_event(f"worker {slot} (process {pid}) does not answer; it is ended")
+            ray.kill(self._actors[slot])
+            if host == socket.gethostname():  # a stopped process cannot follow Ray's request to exit
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(0.5)
+
+
+def _add_arrays(left: Sums, right: Sums) -> Sums:
+    return tuple(a + b for a, b in zip(left, right, strict=True))

@@ -1,0 +1,31 @@
+"""The contract of everything that can sweep a function over the data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from distlandscape.objective import Objective
+from distlandscape.runtime.evaluate import BlockFunction, Sums
+
+
+class Runner(Protocol):
+    """Runs passes over the data; the same bits whatever the number of workers."""
+
+    @property
+    def workers(self) -> int:
+        """Number of worker processes; 0 for this process."""
+
+    @property
+    def transport(self) -> str:
+        """How vectors and sums travel."""
+
+    @property
+    def threads(self) -> int:
+        """Threads of each worker; equal bits are promised at equal threads."""
+
+    def map_blocks(self, objective: Objective, function: BlockFunction, arrays: Sequence[Any] = ()) -> Sums:
+        """Sum ``function(objective, x, y, *arrays)`` over all samples, in float64 along the block tree.
+
+        Cost: one pass.
+        """

@@ -1,0 +1,45 @@
+"""The actor: a pure, idempotent function of (objective, function, vectors, block ids), so any call can be repeated."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Sequence
+from typing import Any
+
+import ray
+import torch
+
+from distlandscape.objective import Objective
+from distlandscape.runtime.evaluate import BlockFunction, Evaluator, Sums
+from distlandscape.runtime.local import default_device
+from distlandscape.runtime.tree import Subtree
+
+
+class BlockWorker:
+    """Computes subtree sums; keeps the last objective it was handed, nothing else."""
+
+    def __init__(self, threads: int, micro_batch: int | None) -> None:
+        self._threads = threads
+        self._evaluator = Evaluator(default_device(), micro_batch)
+        self._objective: tuple[str, Objective] | None = None
+
+    def run(
+        self,
+        key: str,
+        objective: Sequence[ray.ObjectRef[Objective]],
+        function: BlockFunction,
+        subtrees: Sequence[Subtree],
+        *arrays: Any,
+    ) -> list[Sums]:
+        """Sums over subtrees; the objective comes as a reference in a list, fetched when ``key`` is new."""
+        torch.set_num_threads(self._threads)  # holds for the calling thread only, and actors change theirs
+        if self._objective is None or self._objective[0] != key:
+            self._objective = None  # before the next one arrives: two would not fit
+            self._objective = (key, ray.get(objective[0]))
+        return self._evaluator.subtree_sums(self._objective[1], function, arrays, subtrees)
+
+    @ray.method(concurrency_group="control")
+    def ping(self) -> tuple[str, int, str]:
+        """Host, process and device: answered by another thread than the one that computes."""
+        return socket.gethostname(), os.getpid(), str(self._evaluator.device)

@@ -1,0 +1,7 @@
+"""Algorithms on an abstract symmetric operator; they know no model, no data, no Ray, no torch.distributed."""
+
+from distlandscape.spectral.density import spectral_density
+from distlandscape.spectral.eigenpairs import top_eigenpairs
+from distlandscape.spectral.trace import frobenius_norm, trace, trace_and_frobenius
+
+__all__ = ["frobenius_norm", "spectral_density", "top_eigenpairs", "trace", "trace_and_frobenius"]

@@ -1,0 +1,47 @@
+"""Certification of a Lanczos run by one extra product."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from distlandscape.results import Trust
+from distlandscape.spectral.lanczos import Lanczos
+from distlandscape.spectral.probes import probe_entries
+
+CERTIFICATE = 2**40  # probe number of the random combination
+
+
+def certify(run: Lanczos) -> Trust:
+    """Check the Lanczos relation on a random combination c of the whole basis; one pass.
+
+    ‖H(Qc) − Q T c − β c_m q_{m+1}‖ at rounding level certifies every residual bound β|s| at once. Residuals are all
+    multiples of q_{m+1}, so a sum of Ritz pairs would certify nothing: c must be random. It is a probe of
+    repeatability too, because the product is compared with products made earlier.
+    """
+    r, space, locked, m = run.recurrence, run.operator.space, run.locked, run.steps
+    c = probe_entries(run.seed, CERTIFICATE, "normal", 0, m)
+    c /= np.linalg.norm(c)
+    alphas, betas = np.array(r.alphas), np.array(r.betas)
+    size = run.basis.size
+
+    image = np.zeros(size)
+    image[locked : locked + m] = alphas * c
+    image[locked : locked + m - 1] += betas[:-1] * c[1:]
+    image[locked + 1 : locked + m] += betas[:-1] * c[:-1]
+    if size > locked + m:
+        image[locked + m] = betas[-1] * c[-1]
+    image[:locked] = np.array(r.couplings).reshape(m, locked).T @ c
+
+    padded = np.zeros(size)
+    padded[locked : locked + m] = c
+    combination, expected = run.basis.combine(np.stack([padded, image]))
+    product = run.operator.apply([combination])[0]
+    difference = space.combine([product, expected], np.array([[1.0, -1.0]]))[0]
+    _, coefficients, outside = run.basis.orthogonalize(combination)
+    norm = max(float(np.max(np.abs(run.ritz().values))), float(np.finfo(np.float64).tiny))
+    return Trust(
+        relation=float(np.sqrt(space.dots([difference], [difference])[0, 0])) / norm,
+        orthogonality=float(np.hypot(np.linalg.norm(coefficients - padded), outside)),
+        symmetry=float(r.symmetry / norm),
+        norm=norm,
+    )

@@ -1,0 +1,137 @@
+"""Extreme eigenpairs by Lanczos: stopped by residual, checked for missed copies, certified."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from distlandscape.errors import InputError
+from distlandscape.results import Eigenpairs, Trust
+from distlandscape.spectral.certify import certify
+from distlandscape.spectral.copies import Pairs, add_missed_copies
+from distlandscape.spectral.journal import SILENT, Journal
+from distlandscape.spectral.lanczos import Lanczos
+from distlandscape.spectral.space import Operator
+from distlandscape.spectral.stopping import residual_bounds
+
+
+def top_eigenpairs(
+    H: Operator,
+    k: int | tuple[int, int] = 10,
+    tol: float = 1e-3,
+    which: str = "LA",
+    *,
+    max_steps: int | None = None,
+    seed: int = 0,
+    journal: Journal = SILENT,
+) -> Eigenpairs:
+    """Extreme eigenpairs of a symmetric operator, with residuals, stopped when each ‖Hv − λv‖ ≤ tol·|λ|.
+
+    A single start vector sees one direction of every eigenspace, so when the pairs have converged a second run in
+    their orthogonal complement looks for copies; what it concluded is in ``trust``.
+
+    Args:
+        H: a symmetric operator, for example ``dl.Hessian(objective)``.
+        k: how many pairs; (largest, smallest) when ``which`` is "BE".
+        tol: residual relative to |λ|, floored at 30·eps·‖H‖.
+        which: "LA" largest, "SA" smallest, "BE" both ends.
+        max_steps: most Lanczos steps; default 20·k + 200.
+        seed: seed of the start vectors.
+        journal: keeps the state for a resume and shows progress.
+
+    Returns:
+        Eigenvalues in descending order with eigenvectors (k, P); what did not converge is marked and ``status`` says
+        what to do. Cost: one pass a step, one for the certificate, and the steps of the check.
+
+    Raises:
+        InputError: k, tol, which or max_steps are not usable.
+        FloatingPointError: a product is not finite.
+
+    Reference: Golub & Van Loan, Matrix Computations, ch. 10; Parlett, The Symmetric Eigenvalue Problem, ch. 13.
+    """
+    top, low = _counts(k, which, H.space.dim)
+    if not 0 < tol < 1:
+        raise InputError(f"tol must lie between 0 and 1, not {tol}; it is relative to each |eigenvalue|")
+    if max_steps is not None and max_steps < top + low:
+        raise InputError(f"max_steps={max_steps} is fewer than the {top + low} pairs asked for; raise max_steps")
+    limit = max_steps if max_steps is not None else 20 * (top + low) + 200
+    pairs, trust, steps, whole = _main_run(H, top, low, tol, limit, seed, journal)
+    passes = steps + 1
+    good = pairs.residuals <= residual_bounds(pairs.values, tol, H.space.eps, trust.norm)
+    if whole:
+        trust = replace(trust, missed_copies="none possible: the basis spans the whole space", missed_probability=0.0)
+    elif good.all():
+        pairs, outcome = add_missed_copies(H, pairs, top, low, tol, limit, seed, journal)
+        good = pairs.residuals <= residual_bounds(pairs.values, tol, H.space.eps, trust.norm)
+        passes += outcome.passes
+        trust = replace(trust, missed_copies=outcome.words, missed_probability=outcome.probability)
+    return Eigenpairs(
+        eigenvalues=pairs.values,
+        eigenvectors=torch.from_numpy(np.stack([H.space.to_numpy(v) for v in pairs.vectors])),
+        residuals=pairs.residuals,
+        converged=good,
+        top=top,
+        status=_status(good, limit),
+        steps=steps,
+        passes=passes,
+        tol=tol,
+        seed=seed,
+        trust=trust,
+    )
+
+
+def _main_run(
+    H: Operator, top: int, low: int, tol: float, limit: int, seed: int, journal: Journal
+) -> tuple[Pairs, Trust, int, bool]:
+    """Lanczos until all wanted pairs have converged; the basis is gone when this returns."""
+    run = Lanczos(H, limit, seed, journal=journal, name="main")
+    wanted = top + low
+    while True:
+        if run.full or _due(run.steps, wanted):
+            ritz = run.ritz()
+            index = _select(len(ritz.values), top, low)
+            norm = float(np.max(np.abs(ritz.values)))
+            good = ritz.residuals[index] <= residual_bounds(ritz.values[index], tol, H.space.eps, norm)
+            journal.progress("main", run.steps, f"{good.sum()} of {wanted} pairs converged")
+            if run.full or good.all():
+                break
+        run.step()
+    trust = certify(run)
+    # β|s| alone can fall below what rounding allows; the measured defect of the relation is added to it.
+    residuals = np.hypot(ritz.residuals[index], trust.relation * trust.norm)
+    pairs = Pairs(ritz.values[index], list(run.ritz_vectors(ritz.vectors[:, index])), residuals)
+    return pairs, trust, run.steps, run.exhausted
+
+
+def _select(m: int, top: int, low: int) -> npt.NDArray[np.intp]:
+    """Indices of the wanted ones among m ascending Ritz values, in descending order of value."""
+    upper = np.arange(m - 1, m - 1 - top, -1)
+    lower = np.arange(low - 1, -1, -1)
+    return np.concatenate([upper, lower]).astype(np.intp)
+
+
+def _counts(k: int | tuple[int, int], which: str, dim: int) -> tuple[int, int]:
+    if which not in ("LA", "SA", "BE"):
+        raise InputError(f"which={which!r} is unknown; choose 'LA' (largest), 'SA' (smallest) or 'BE' (both ends)")
+    if (which == "BE") != isinstance(k, tuple):
+        raise InputError(f"k={k!r} does not fit which={which!r}: give a pair (largest, smallest) exactly with 'BE'")
+    top, low = k if isinstance(k, tuple) else ((k, 0) if which == "LA" else (0, k))
+    if min(top, low) < 0 or top + low < 1:
+        raise InputError(f"k={k!r} asks for no eigenpair; ask for at least one")
+    if top + low > dim:
+        raise InputError(f"k={k!r} asks for more eigenpairs than there are parameters ({dim}); lower k")
+    return top, low
+
+
+def _due(steps: int, wanted: int) -> bool:
+    """Look at every step early, then ever more rarely: an eigenproblem of m steps should stay below a pass."""
+    return steps >= wanted and steps % (1 + steps // 50) == 0
+
+
+def _status(good: npt.NDArray[np.bool_], limit: int) -> str:
+    if good.all():
+        return "converged"
+    return f"{int(good.sum())} of {len(good)} pairs converged in {limit} steps: raise max_steps or loosen tol"

@@ -1,0 +1,55 @@
+"""What an algorithm tells the outside while it runs: progress, and enough to go on after a crash."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from distlandscape.spectral.space import Basis
+
+
+@dataclass
+class Recurrence:
+    """The numbers of a Lanczos run of m steps; with its basis they are its whole state.
+
+    Attributes:
+        alphas: m diagonal entries.
+        betas: m off-diagonal entries; the last couples to the vector after the m-th, 0 after a breakdown.
+        couplings: m rows of coefficients on the locked vectors.
+        symmetry: largest Gram-Schmidt coefficient so far that vanishes for a symmetric operator.
+    """
+
+    alphas: list[float] = field(default_factory=list)
+    betas: list[float] = field(default_factory=list)
+    couplings: list[list[float]] = field(default_factory=list)
+    symmetry: float = 0.0
+
+
+class Journal(Protocol):
+    """Keeps Lanczos runs, by name, and shows their progress."""
+
+    def restore(self, name: str, basis: Basis) -> Recurrence | None:
+        """Put the kept vectors behind those the basis already has, and return their recurrence; None if none."""
+
+    def commit(self, name: str, basis: Basis, recurrence: Recurrence) -> None:
+        """Called after every step; may keep the new state now or later."""
+
+    def progress(self, name: str, step: int, note: str) -> None:
+        """Called after every step with a few words for people."""
+
+
+class Silent:
+    """Keeps and shows nothing."""
+
+    def restore(self, name: str, basis: Basis) -> Recurrence | None:
+        """See Journal.restore."""
+        return None
+
+    def commit(self, name: str, basis: Basis, recurrence: Recurrence) -> None:
+        """See Journal.commit."""
+
+    def progress(self, name: str, step: int, note: str) -> None:
+        """See Journal.progress."""
+
+
+SILENT = Silent()

@@ -1,0 +1,41 @@
+"""Random vectors whose entries are a pure function of (seed, probe, global index)."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from distlandscape.spectral.space import ProbeKind
+
+WORDS = 4  # Philox makes four 64-bit words at every count
+
+
+def probe_entries(seed: int, probe: int, kind: ProbeKind, start: int, stop: int) -> npt.NDArray[np.float64]:
+    """Entries start…stop of probe vector number ``probe``: standard normals or signs ±1.
+
+    Raw words of a counter-based generator (Philox 4×64, Salmon et al. 2011) are turned into normals by Box–Muller,
+    because library normals consume a varying number of words and so cannot be indexed. Entries 2i and 2i+1 share a
+    pair of words.
+    """
+    if stop <= start:
+        return np.empty(0)
+    first = start - start % 2
+    words = _words(seed, probe, first, stop + (stop - first) % 2)
+    if kind == "sign":
+        entries = np.where(words >> np.uint64(63), 1.0, -1.0)
+    else:
+        uniform = ((words >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
+        radius = np.sqrt(-2.0 * np.log(uniform[0::2]))
+        angle = 2.0 * np.pi * uniform[1::2]
+        entries = np.empty(len(words))
+        entries[0::2] = radius * np.cos(angle)
+        entries[1::2] = radius * np.sin(angle)
+    return entries[start - first : stop - first]
+
+
+def _words(seed: int, probe: int, start: int, stop: int) -> npt.NDArray[np.uint64]:
+    """Raw words start…stop of the stream keyed by (seed, probe)."""
+    generator = np.random.Philox(key=np.array([seed, probe], dtype=np.uint64))
+    counts, skip = divmod(start, WORDS)
+    generator.advance(counts)
+    return generator.random_raw(stop - start + skip)[skip:]

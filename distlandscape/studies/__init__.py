@@ -1,0 +1,1 @@
+"""Studies: configuration in, tables out; the runner logs and resumes every study alike."""

@@ -1,0 +1,106 @@
+"""What a study works with: its run directory, its data and model, a runner, and stages that are done once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+
+from distlandscape.config import RunConfig
+from distlandscape.data import BlockStore, load_source
+from distlandscape.models import build_model, load_weights, save_weights
+from distlandscape.objective import Objective
+from distlandscape.record.run import Run, Stage
+from distlandscape.runtime.runner import Runner
+from distlandscape.studies.journal import RunJournal
+from distlandscape.studies.progress import Progress
+from distlandscape.training import checkpoint_steps, train
+
+DTYPES = {"float32": torch.float32, "float64": torch.float64}
+
+
+def build_objective(config: RunConfig, data: BlockStore | None = None) -> Objective:
+    """Data, model and initial weights of a configuration; everything a user can get wrong is wrong here.
+
+    Raises:
+        InputError: see ``load_source``, ``build_model``, ``load_weights`` and ``Objective``.
+    """
+    if data is None:
+        d = config.data
+        data = load_source(d.source, d.path, samples=d.samples, classes=d.classes, seed=d.seed, blocks=d.blocks)
+    x, y = data.block(0)
+    outputs = _outputs(config, data)
+    model = build_model(config.model.name, x.shape[1:], outputs, config.model.options, config.train.seed)
+    if config.model.weights is not None:
+        load_weights(model, config.model.weights)
+    o = config.objective
+    return Objective(model, data, o.loss, parameters=o.parameters, norm=o.norm, dtype=DTYPES[o.dtype])
+
+
+def _outputs(config: RunConfig, data: BlockStore) -> int:
+    """Width of the last layer: number of classes, or of target columns."""
+    if config.data.classes is not None:
+        return len(config.data.classes)
+    targets = [data.block(index)[1] for index in range(data.blocks)]
+    if targets[0].ndim == 2:
+        return int(targets[0].shape[1])
+    if targets[0].dtype.kind == "f":
+        return 1
+    return max(2, 1 + max(int(y.max()) for y in targets))
+
+
+class StudyContext:
+    """Handed to a study's ``measure``."""
+
+    def __init__(
+        self,
+        run: Run,
+        config: RunConfig,
+        objective: Objective,
+        runner: Runner,
+        progress: Progress,
+        mirror: Callable[[], bool],
+    ) -> None:
+        self.run, self.config, self.objective = run, config, objective
+        self.runner, self.progress, self.mirror = runner, progress, mirror
+
+    def stage(self, name: str, compute: Callable[[RunJournal], Stage]) -> Stage:
+        """The committed outcome of a stage, computed now if it is not there yet."""
+        done = self.run.stage(name)
+        if done is None:
+            self.progress.update(name)
+            journal = RunJournal(self.run, name, self.progress.update)
+            done = compute(journal)
+            self.run.commit_stage(name, done)
+            journal.close()
+        return done
+
+    def at(self, weights: Path) -> Objective:
+        """The objective at the weights of a checkpoint."""
+        return self.objective.with_weights(load_file(weights))
+
+
+def trained_checkpoints(run: Run, config: RunConfig, objective: Objective, progress: Progress) -> list[tuple[int, Path]]:
+    """(step, weights file) of every checkpoint, trained on the spot where that is not done yet."""
+    t = config.train
+    assert t.steps is not None, "the runner resolves train.steps"
+    keep_at = checkpoint_steps(t.steps, t.checkpoints)
+    files = [(step, run.path / "weights" / f"step-{step:06d}.safetensors") for step in keep_at]
+    if run.stage("train") is None:
+        progress.update(f"training for {t.steps} steps")
+        train(
+            objective,
+            steps=t.steps,
+            seed=t.seed,
+            learning_rate=t.learning_rate,
+            momentum=t.momentum,
+            batch_size=t.batch_size,
+            keep_at=keep_at,
+            keep=lambda step, model: save_weights(model, dict(files)[step]),
+            report=lambda step, loss: progress.update(f"training: step {step} of {t.steps}, loss {loss:.4f}"),
+        )
+        run.commit_stage("train", Stage({}, {"steps": keep_at}))
+    return files
+

@@ -1,0 +1,89 @@
+"""Keeps the Lanczos runs of a stage in the run directory, so that a resume goes on where a crash struck."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from distlandscape.errors import InputError
+from distlandscape.files import sha256
+from distlandscape.record.run import Run
+from distlandscape.spectral.journal import Recurrence
+from distlandscape.spectral.space import Basis
+
+COMMIT_SECONDS = 2.0  # at most this much work is done again after a crash, beside the step under way
+
+
+class RunJournal:
+    """Journal of one stage; each Lanczos run has a folder of basis files and its lines in the log.
+
+    A step counts once its line, with the digests of the files it commits, is in the log.
+    """
+
+    def __init__(self, run: Run, stage: str, progress: Callable[[str], None]) -> None:
+        self._run, self._stage, self._progress = run, stage, progress
+        self._committed: dict[str, tuple[int, int]] = {}  # steps and vectors, by name
+        self._last = time.monotonic()
+
+    def restore(self, name: str, basis: Basis) -> Recurrence | None:
+        """See Journal.restore.
+
+        Raises:
+            InputError: a committed file is missing or was changed.
+        """
+        folder = self._folder(name)
+        lines = [e for e in self._run.log.events("steps") if (e["stage"], e["name"]) == (self._stage, name)]
+        digests = {file: digest for line in lines for file, digest in line["files"].items()}
+        for file in folder.glob("*") if folder.exists() else []:
+            if file.name not in digests:  # written, but never committed
+                file.unlink()
+        if not lines:
+            self._committed[name] = (0, basis.size)
+            return None
+        for file_name, digest in digests.items():
+            file = folder / file_name
+            if not file.exists() or sha256(file) != digest:
+                raise InputError(f"{file} is missing or was changed after the run wrote it; start the study again")
+        recurrence = Recurrence(symmetry=lines[-1]["symmetry"])
+        for line in lines:
+            recurrence.alphas += line["alphas"]
+            recurrence.betas += line["betas"]
+            recurrence.couplings += line["couplings"]
+        basis.load(folder, lines[-1]["vectors"])
+        self._committed[name] = (len(recurrence.alphas), basis.size)
+        return recurrence
+
+    def commit(self, name: str, basis: Basis, recurrence: Recurrence) -> None:
+        """See Journal.commit; writes when the last time is long enough ago."""
+        now = time.monotonic()
+        if now - self._last < COMMIT_SECONDS:
+            return
+        self._last = now
+        done, held = self._committed[name]
+        files = basis.save(self._folder(name), held)
+        self._run.log.append(
+            "steps",
+            stage=self._stage,
+            name=name,
+            alphas=recurrence.alphas[done:],
+            betas=recurrence.betas[done:],
+            couplings=recurrence.couplings[done:],
+            symmetry=recurrence.symmetry,
+            vectors=basis.size,
+            files=files,
+        )
+        self._committed[name] = (len(recurrence.alphas), basis.size)
+
+    def progress(self, name: str, step: int, note: str) -> None:
+        """See Journal.progress."""
+        self._progress(f"{self._stage}: step {step}, {note}")
+
+    def close(self) -> None:
+        """Delete the basis files: the stage's outcome is committed."""
+        shutil.rmtree(self._run.path / "basis" / self._stage, ignore_errors=True)
+
+    def _folder(self, name: str) -> Path:
+        return self._run.path / "basis" / self._stage / name
+

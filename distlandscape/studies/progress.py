@@ -1,0 +1,67 @@
+"""Progress for people: a live line on a terminal, a plain line every few seconds elsewhere; always on stderr."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.status import Status
+
+PLAIN_SECONDS = 5.0
+
+
+class Progress:
+    """Shows what a study is doing, how far it is, and when it should end.
+
+    The expected end is the time so far scaled by the share of planned work done; the plan is a count of units that
+    the study sets and ticks off.
+    """
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True, highlight=False)
+        self._status: Status | None = None
+        self._began = self._shown = time.monotonic()
+        self._planned = self._done = 0.0
+        self._clock = self._began
+
+    def __enter__(self) -> Progress:
+        if self._console.is_terminal:
+            self._status = self._console.status("starting")
+            self._status.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._status is not None:
+            self._status.stop()
+
+    def say(self, text: str) -> None:
+        """A line that stays."""
+        self._console.print(text, markup=False, soft_wrap=True)
+
+    def plan(self, units: float) -> None:
+        """How much work lies ahead, in any unit; the clock of the estimate starts now."""
+        self._planned, self._done, self._clock = units, 0.0, time.monotonic()
+
+    def tick(self, units: float) -> None:
+        """So much of the plan is done."""
+        self._done += units
+
+    def update(self, text: str) -> None:
+        """What is being done now."""
+        now = time.monotonic()
+        line = f"{text} · {now - self._began:.0f} s{self._remaining(now)}"
+        if self._status is not None:
+            self._status.update(line)
+        elif now - self._shown >= PLAIN_SECONDS:
+            self._shown = now
+            print(line, file=sys.stderr, flush=True)  # noqa: T201
+
+    def _remaining(self, now: float) -> str:
+        if self._done <= 0 or self._planned <= self._done:
+            return ""
+        left = (now - self._clock) * (self._planned - self._done) / self._done
+        return f", about {left:.0f} s left"

@@ -1,0 +1,55 @@
+"""Where numbers come from: what has to be equal for two runs to agree to the bit, and what the code was."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from distlandscape.config import RunConfig
+from distlandscape.objective import Objective
+from distlandscape.runtime.evaluate import MICRO_BATCH
+
+PACKAGES = ("distlandscape", "torch", "ray", "numpy", "scipy", "pyarrow", "mlflow")
+
+
+def versions() -> dict[str, str]:
+    """Versions of the packages the numbers depend on, and of Python."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed as a package"
+    return found
+
+
+def git_commit() -> str | None:
+    """Commit of the checkout the code runs from, None outside one."""
+    try:
+        answer = subprocess.run(
+            ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"], capture_output=True, text=True, check=False
+        )
+    except FileNotFoundError:
+        return None
+    return answer.stdout.strip() or None if answer.returncode == 0 else None
+
+
+def provenance(config: RunConfig, objective: Objective) -> dict[str, Any]:
+    """Everything equal bits depend on."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return {
+        "data_sha256": objective.data.digest,
+        "blocks": objective.data.blocks,
+        "config_sha256": config.digest(),
+        "dtype": config.objective.dtype,
+        "threads": config.runtime.threads,
+        "micro_batch": config.runtime.micro_batch or MICRO_BATCH[device],
+        "device": device,
+        "instruction_set": torch.backends.cpu.get_cpu_capability(),
+        "versions": versions(),
+    }

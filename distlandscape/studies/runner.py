@@ -1,0 +1,211 @@
+"""Runs, records and resumes every study alike: check, run directory, lease, measure, page, mirror."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+
+from distlandscape.config import RunConfig, validate_config
+from distlandscape.data import BlockStore
+from distlandscape.errors import InputError, Interrupted
+from distlandscape.objective import Objective
+from distlandscape.record.mlflow_mirror import MlflowMirror
+from distlandscape.record.run import Run, require_writable
+from distlandscape.runtime import LocalRunner, Pool
+from distlandscape.runtime.runner import Runner
+from distlandscape.studies import spectrum
+from distlandscape.studies.context import StudyContext, build_objective, trained_checkpoints
+from distlandscape.studies.progress import Progress
+from distlandscape.studies.provenance import git_commit, provenance, versions
+
+MakePage = Callable[[Path], Path]
+STUDIES = {"spectrum": spectrum, "quickstart": spectrum}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a finished study hands back."""
+
+    run: Run
+    result: dict[str, Any]
+    open_mlflow: str
+
+    @property
+    def converged(self) -> bool:
+        """Whether every requested tolerance was reached."""
+        return self.run.status == "done"
+
+
+def run_study(study: str, config: RunConfig, out: Path, make_page: MakePage) -> Outcome:
+    """Check everything, make a run directory in ``out`` and measure.
+
+    Raises:
+        InputError: something the user gave is wrong; no worker was started.
+        Interrupted: SIGINT or SIGTERM; the run can be resumed.
+    """
+    config = resolve(config)
+    require_writable(out)
+    _use_threads(config)
+    objective = build_objective(config)
+    STUDIES[study].check(config, objective)
+    store = _shared_store(out, objective.data)
+    identity = {
+        "created": time.time(),
+        "data": str(store.path),
+        "digests": {"data": store.digest, "config": config.digest()},
+        "versions": versions(),
+        "git_commit": git_commit(),
+    }
+    run = Run.create(out, study, config.model_dump(mode="json"), identity)
+    return _execute(run, config, build_objective(config, store), make_page)
+
+
+def resume_study(run: Run, make_page: MakePage, workers: int | None = None) -> Outcome:
+    """Go on with an interrupted run, with another number of workers if given; the numbers are the same bits.
+
+    Raises:
+        InputError: the run is finished, held by another process, or its data are gone.
+        Interrupted: SIGINT or SIGTERM again.
+    """
+    if run.study not in STUDIES:
+        raise InputError(f"{run.path} belongs to the study {run.study!r}, which this version does not know")
+    tree = run.config
+    if workers is not None:
+        tree["runtime"]["workers"] = workers
+    config = validate_config(tree)
+    if run.status in ("done", "unconverged"):
+        raise InputError(f"the run {run.path} is finished ({run.status}); start a new one to measure again")
+    _use_threads(config)
+    store = BlockStore.open(run.identity["data"])
+    if store.digest != run.identity["digests"]["data"]:
+        raise InputError(f"the data of this run, {store.path}, were changed; start the study again")
+    return _execute(run, config, build_objective(config, store), make_page)
+
+
+def resolve(config: RunConfig) -> RunConfig:
+    """Fill in what depends on other keys, so that the record says what was done."""
+    tree = config.model_dump(mode="json")
+    if tree["train"]["steps"] is None:
+        tree["train"]["steps"] = 0 if config.model.weights is not None else 500
+    if tree["runtime"]["threads"] is None:
+        cpus = config.runtime.cpus_per_worker if config.runtime.workers else os.cpu_count() or 1
+        tree["runtime"]["threads"] = max(1, int(cpus))
+    return validate_config(tree)
+
+
+def _use_threads(config: RunConfig) -> None:
+    """The driver's own arithmetic keeps to the same number of threads: equal bits are promised at equal threads."""
+    assert config.runtime.threads is not None, "resolve fills it in"
+    torch.set_num_threads(config.runtime.threads)
+
+
+def _execute(run: Run, config: RunConfig, objective: Objective, make_page: MakePage) -> Outcome:
+    began = time.monotonic()
+    mirror = MlflowMirror(run, config.tracking.uri, config.tracking.experiment)
+    with run.lease(), _terminable():
+        run.log.repair()
+        run.log.append("started", pid=os.getpid(), workers=config.runtime.workers)
+        with Progress() as progress:
+            progress.say(f"run directory: {run.path}")
+            if mirror.push() and mirror.run_id is not None and not run.stages():
+                run.adopt_id(mirror.run_id)
+            try:
+                result = _measure(run, config, objective, progress, mirror)
+            except BaseException as error:
+                _end_badly(run, error, make_page, mirror)
+                raise
+            progress.update("writing the page")
+            result = {
+                "run_id": run.run_id,
+                "run_dir": str(run.path),
+                "report": str(run.path / "report.html"),
+                **result,
+                "wall_s": round(run.seconds_before() + time.monotonic() - began, 3),
+                "workers": config.runtime.workers,
+                "transport": config.runtime.transport if config.runtime.workers else "local",
+                "provenance": provenance(config, objective),
+            }
+            run.write_result(result)
+            run.log.append(
+                "ended", status="done" if result["status"] == "converged" else "unconverged", detail=result["status"]
+            )
+            make_page(run.path)
+            mirror.push(final=True)
+    return Outcome(run, result, mirror.url_hint)
+
+
+def _measure(
+    run: Run, config: RunConfig, objective: Objective, progress: Progress, mirror: MlflowMirror
+) -> dict[str, Any]:
+    study = STUDIES[run.study]
+    checkpoints = trained_checkpoints(run, config, objective, progress)
+    planned = study.planned_passes(config, len(checkpoints))
+    progress.say(
+        f"{objective.parameters:,} parameters, {objective.samples:,} samples in {objective.data.blocks} blocks;"
+        f" roughly {planned:.0f} passes over the data are expected"
+    )
+    progress.update("starting workers")
+    with _runner(run, config, progress) as runner:
+        progress.plan(planned)
+        context = StudyContext(run, config, objective, runner, progress, mirror.push)
+        return study.measure(context, checkpoints)
+
+
+def _runner(run: Run, config: RunConfig, progress: Progress) -> AbstractContextManager[Runner]:
+    r = config.runtime
+
+    def event(text: str) -> None:
+        run.log.append("fault", text=text)
+        progress.say(text)
+
+    if r.workers == 0:
+        return nullcontext(LocalRunner(r.threads, r.micro_batch))
+    return Pool(
+        r.workers,
+        r.cpus_per_worker,
+        r.gpus_per_worker,
+        r.threads,
+        r.transport,
+        micro_batch=r.micro_batch,
+        on_event=event,
+    )
+
+
+def _end_badly(run: Run, error: BaseException, make_page: MakePage, mirror: MlflowMirror) -> None:
+    interrupted = isinstance(error, (KeyboardInterrupt, Interrupted))
+    if not interrupted:
+        (run.path / "error.txt").write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+    run.log.append("ended", status="interrupted" if interrupted else "failed", detail=str(error) or "interrupted")
+    make_page(run.path)
+    mirror.push(final=True)
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM, which a scheduler sends before it kills, ends a run as Ctrl-C does: marked and resumable."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise Interrupted("stopped by SIGTERM")
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _shared_store(out: Path, data: BlockStore) -> BlockStore:
+    """The block store as a file in the output folder, named by its content and shared by the runs in it."""
+    path = out.absolute() / "data" / f"{data.digest[:16]}.arrow"
+    return BlockStore.open(path) if path.exists() else data.write(path)

@@ -1,0 +1,175 @@
+"""The spectrum study: eigenpairs, density, trace and norm of the last checkpoint, gradient confinement of each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from distlandscape.config import RunConfig
+from distlandscape.errors import InputError
+from distlandscape.objective import Objective
+from distlandscape.record.run import Stage
+from distlandscape.results import Eigenpairs, Estimate, SpectralDensity
+from distlandscape.runtime import GaussNewton, Hessian, loss_accuracy_gradient
+from distlandscape.spectral import spectral_density, top_eigenpairs, trace_and_frobenius
+from distlandscape.studies.confinement import confinement_rows, confinement_sizes, gauss_newton_share
+from distlandscape.studies.context import StudyContext
+from distlandscape.studies.journal import RunJournal
+from distlandscape.studies.packing import pack, unpack
+
+OPERATORS = {"hessian": Hessian, "gauss_newton": GaussNewton}
+
+
+def check(config: RunConfig, objective: Objective) -> None:
+    """Raise InputError for what cannot be measured on this objective."""
+    s = config.spectrum
+    if s.k + s.lowest > objective.parameters:
+        raise InputError(
+            f"spectrum.k={s.k} and spectrum.lowest={s.lowest} ask for more eigenpairs than the"
+            f" {objective.parameters} parameters; lower them"
+        )
+    if s.max_steps is not None and s.max_steps < s.k + s.lowest:
+        raise InputError(f"spectrum.max_steps={s.max_steps} is below the {s.k + s.lowest} pairs asked for; raise it")
+
+
+def planned_passes(config: RunConfig, checkpoints: int) -> float:
+    """A rough count of passes, for the expected end only."""
+    s = config.spectrum
+    return checkpoints * 90 + 12 * (s.k + s.lowest) + s.density_draws * s.density_steps + s.trace_probes
+
+
+def measure(context: StudyContext, checkpoints: list[tuple[int, Path]]) -> dict[str, Any]:
+    """Measure every checkpoint; returns the summary that becomes result.json."""
+    curve: list[dict[str, Any]] = []
+    confinement: list[dict[str, Any]] = []
+    passes = 0
+    for index, (step, weights) in enumerate(checkpoints):
+        last = index == len(checkpoints) - 1
+        context.progress.say(f"checkpoint {index + 1} of {len(checkpoints)}: step {step}")
+        objective = context.at(weights)
+        row, pairs = _measure_checkpoint(context, objective, index, step, last, confinement)
+        curve.append(row)
+        passes += pairs.passes + 1
+        context.run.write_table("checkpoints", pa.Table.from_pylist(curve))
+        if confinement:
+            passes += 1
+            context.run.write_table("confinement", pa.Table.from_pylist(confinement))
+        context.mirror()
+    context.run.write_table("eigenvalues", pairs.to_table())
+    density, estimates = _whole_spectrum(context, objective, pairs)
+    passes += density.passes + 1
+    return _summary(context, objective, weights, pairs, estimates, passes, curve)
+
+
+def _measure_checkpoint(
+    context: StudyContext, objective: Objective, index: int, step: int, last: bool, confinement: list[dict[str, Any]]
+) -> tuple[dict[str, Any], Eigenpairs]:
+    s = context.config.spectrum
+    operator = OPERATORS[s.operator](objective, context.runner)
+    first = context.stage(f"gradient-{index:03d}", lambda _: _gradient_stage(context, objective))
+    gradient = torch.from_numpy(first.arrays["gradient"])
+
+    sizes = confinement_sizes(objective)
+    top = s.k if last else max(sizes.values(), default=s.k)
+    low = s.lowest if last else 0
+
+    def eigenpairs(journal: RunJournal) -> Stage:
+        k, which = ((top, low), "BE") if low else (top, "LA")
+        return pack(top_eigenpairs(operator, k, s.tol, which, max_steps=s.max_steps, seed=s.seed, journal=journal))
+
+    pairs = unpack(Eigenpairs, context.stage(f"eigenpairs-{index:03d}", eigenpairs))
+    context.progress.tick(pairs.passes)
+    good = pairs.eigenvectors[: int(np.argmin(np.append(pairs.converged[: pairs.top], False)))]
+    sizes = {label: k for label, k in sizes.items() if k <= len(good)}
+    if sizes:
+        share = context.stage(
+            f"share-{index:03d}",
+            lambda _: gauss_newton_share(
+                GaussNewton(objective, context.runner), good[: max(sizes.values())], s.trace_probes, s.seed
+            ),
+        )
+        confinement += confinement_rows(index, step, sizes, gradient, good, share)
+    row = {
+        "checkpoint": index,
+        "step": step,
+        "loss": first.values["loss"],
+        "accuracy": first.values["accuracy"],
+        "gradient_norm": float(gradient.double().norm()),
+        "lambda_max": float(pairs.eigenvalues[0]),
+    }
+    return row, pairs
+
+
+def _gradient_stage(context: StudyContext, objective: Objective) -> Stage:
+    loss, accuracy, gradient = loss_accuracy_gradient(objective, context.runner)
+    return Stage({"gradient": gradient.numpy()}, {"loss": loss, "accuracy": None if accuracy != accuracy else accuracy})
+
+
+def _whole_spectrum(
+    context: StudyContext, objective: Objective, pairs: Eigenpairs
+) -> tuple[SpectralDensity, tuple[Estimate, Estimate]]:
+    s = context.config.spectrum
+    operator = OPERATORS[s.operator](objective, context.runner)
+    density = unpack(
+        SpectralDensity,
+        context.stage(
+            "density",
+            lambda journal: pack(
+                spectral_density(operator, s.density_draws, s.density_steps, s.seed, known=pairs, journal=journal)
+            ),
+        ),
+    )
+    context.progress.tick(density.passes)
+    context.run.write_table("density", density.to_table())
+
+    def estimates_stage(_: RunJournal) -> Stage:
+        both = trace_and_frobenius(operator, s.trace_probes, s.seed, known=pairs)
+        return Stage({}, {name: pack(e).values for name, e in zip(("trace", "frobenius"), both, strict=True)})
+
+    values = context.stage("estimates", estimates_stage).values
+    both = Estimate(**values["trace"]), Estimate(**values["frobenius"])
+    rows = [
+        {"quantity": name, "value": e.value, "stderr": e.stderr, "probes": e.probes}
+        for name, e in zip(("trace", "frobenius"), both, strict=True)
+    ]
+    context.run.write_table("estimates", pa.Table.from_pylist(rows))
+    return density, both
+
+
+def _summary(
+    context: StudyContext,
+    objective: Objective,
+    weights: Path,
+    pairs: Eigenpairs,
+    estimates: tuple[Estimate, Estimate],
+    passes: int,
+    curve: list[dict[str, Any]],
+) -> dict[str, Any]:
+    k = pairs.top
+    trace, frobenius = estimates
+    return {
+        "weights": str(weights),
+        "weights_sha256": objective.weights_sha256,
+        "operator": context.config.spectrum.operator,
+        "eigenvalues": pairs.eigenvalues[:k].tolist(),
+        "residuals": pairs.residuals[:k].tolist(),
+        "lowest": pairs.eigenvalues[k:].tolist(),
+        "lowest_residuals": pairs.residuals[k:].tolist(),
+        "converged": pairs.converged.tolist(),
+        "status": pairs.status,
+        "passes": passes,
+        "parameters": objective.parameters,
+        "samples": objective.samples,
+        "classes": objective.outputs if objective.classification else None,
+        "loss": curve[-1]["loss"],
+        "accuracy": curve[-1]["accuracy"],
+        "trace": {"value": trace.value, "stderr": trace.stderr},
+        "frobenius": {"value": frobenius.value, "stderr": frobenius.stderr},
+        "trust": pairs.trust.as_dict(),
+        "data": objective.data.description,
+        "model": f"{context.config.model.name} {context.config.model.options or ''}".strip(),
+    }

@@ -1,0 +1,82 @@
+"""SGD with momentum on mini-batches drawn without replacement, keeping weights at chosen steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from distlandscape.data.blocks import BlockStore
+from distlandscape.errors import InputError
+from distlandscape.objective import Objective
+
+Keep = Callable[[int, nn.Module], None]
+Report = Callable[[int, float], None]
+
+
+def checkpoint_steps(steps: int, count: int) -> list[int]:
+    """Steps at which weights are kept: the last alone, or 0 and the others evenly spaced in log(step)."""
+    if count == 1 or steps == 0:
+        return [steps]
+    spaced = np.round(np.geomspace(1, steps, count - 1)).astype(int)
+    return sorted({0, *spaced.tolist(), steps})
+
+
+def train(
+    objective: Objective,
+    *,
+    steps: int,
+    seed: int,
+    learning_rate: float,
+    momentum: float,
+    batch_size: int,
+    keep_at: list[int],
+    keep: Keep,
+    report: Report,
+) -> None:
+    """Train a copy of the objective's model on its data and loss, calling ``keep(step, model)`` at ``keep_at``.
+
+    Runs in this process on the CPU. The order of samples depends on ``seed`` alone, so equal seeds and threads give
+    equal bits.
+
+    Raises:
+        InputError: the loss is no longer finite.
+    """
+    model = objective.trainable_copy()
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.SGD(parameters, lr=learning_rate, momentum=momentum)
+    x, y = _all_samples(objective.data)
+    batches = _batches(len(x), min(batch_size, len(x)), seed)
+    cpu = torch.device("cpu")
+    for step in range(steps + 1):
+        if step in keep_at:
+            keep(step, model.eval())
+        if step == steps:
+            return
+        chosen = next(batches)
+        inputs, targets = objective.tensors(x[chosen], y[chosen], cpu)
+        model.train()
+        loss = objective.loss(model(inputs), targets).mean()
+        if not torch.isfinite(loss):
+            raise InputError(f"training diverged at step {step}; lower train.learning_rate (now {learning_rate})")
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        report(step + 1, float(loss.detach()))
+
+
+def _all_samples(data: BlockStore) -> tuple[npt.NDArray[np.generic], npt.NDArray[np.generic]]:
+    blocks = [data.block(index) for index in range(data.blocks)]
+    return np.concatenate([x for x, _ in blocks]), np.concatenate([y for _, y in blocks])
+
+
+def _batches(samples: int, size: int, seed: int) -> Iterator[npt.NDArray[np.int64]]:
+    """Index arrays, epoch after epoch; what is left of an epoch below one batch is dropped from training only."""
+    generator = np.random.Generator(np.random.Philox(seed))
+    while True:
+        order = generator.permutation(samples)
+        for start in range(0, samples - size + 1, size):
+            yield order[start : start + size]
