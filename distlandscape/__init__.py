@@ -1,1 +1,64 @@
-"""Local geometry of neural-network loss surfaces, measured at scale."""
+"""Local geometry of neural-network loss surfaces, measured at scale.
+
+The names below are the public surface; each is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from distlandscape import data, models
+    from distlandscape.errors import InputError
+    from distlandscape.objective import Objective
+    from distlandscape.record import open_run
+    from distlandscape.runtime import GaussNewton, Hessian, Pool, gradient
+    from distlandscape.spectral import frobenius_norm, overlap, spectral_density, top_eigenpairs, trace
+
+_HOMES = {
+    "GaussNewton": "runtime",
+    "Hessian": "runtime",
+    "InputError": "errors",
+    "Objective": "objective",
+    "Pool": "runtime",
+    "data": "",
+    "frobenius_norm": "spectral",
+    "gradient": "runtime",
+    "models": "",
+    "open_run": "record",
+    "overlap": "spectral",
+    "spectral_density": "spectral",
+    "top_eigenpairs": "spectral",
+    "trace": "spectral",
+}
+
+__all__ = [
+    "GaussNewton",
+    "Hessian",
+    "InputError",
+    "Objective",
+    "Pool",
+    "data",
+    "frobenius_norm",
+    "gradient",
+    "models",
+    "open_run",
+    "overlap",
+    "spectral_density",
+    "top_eigenpairs",
+    "trace",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'distlandscape' has no attribute {name!r}")
+    home = _HOMES[name]
+    if not home:
+        return importlib.import_module(f"distlandscape.{name}")
+    return getattr(importlib.import_module(f"distlandscape.{home}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

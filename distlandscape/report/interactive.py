@@ -29,14 +29,41 @@ def _confinement(view: RunView) -> Json:
     for curve, colour in zip(view.confinement, SERIES, strict=False):
         name, line = words.curve_name(curve), {"color": f"@{colour}", "width": 2}
         x, group = [_place(s) for s in curve.step], {"legendgroup": f"{curve.k}"}
-        steps = {"customdata": floats(curve.step), "hovertemplate": f"step %{{customdata:,}}<br>%{{y:.3f}}<extra>{name}</extra>"}
+        steps = {
+            "customdata": floats(curve.step),
+            "hovertemplate": f"step %{{customdata:,}}<br>%{{y:.3f}}<extra>{name}</extra>",
+        }
         edge = {"line": {"width": 0}, "hoverinfo": "skip", **group}
         data += [
             trace("lines", x, floats(curve.share - curve.share_stderr), **edge),
-            trace("lines", x, floats(curve.share + curve.share_stderr), fill="tonexty", fillcolor=f"@{colour}-soft", **edge),
-            trace("lines", x, floats(curve.uniform), f"k/P = {number(float(curve.uniform[-1]), 2)}", line=line | {"dash": "dot"}, **steps, **group),
+            trace(
+                "lines",
+                x,
+                floats(curve.share + curve.share_stderr),
+                fill="tonexty",
+                fillcolor=f"@{colour}-soft",
+                **edge,
+            ),
+            trace(
+                "lines",
+                x,
+                floats(curve.uniform),
+                f"k/P = {number(float(curve.uniform[-1]), 2)}",
+                line=line | {"dash": "dot"},
+                **steps,
+                **group,
+            ),
             trace("lines", x, floats(curve.share), "share null ± 1 se", line=line | {"dash": "dash"}, **steps, **group),
-            trace("lines+markers", x, floats(curve.fraction), f"gradient, {name}", line=line, marker={"size": 6}, **steps, **group),
+            trace(
+                "lines+markers",
+                x,
+                floats(curve.fraction),
+                f"gradient, {name}",
+                line=line,
+                marker={"size": 6},
+                **steps,
+                **group,
+            ),
         ]
     return {"data": data, "layout": figure}
 

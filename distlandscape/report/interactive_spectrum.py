@@ -46,9 +46,7 @@ def _panel(view: RunView, panel: Panel, n: str) -> list[Json]:
         edge = {"line": {"width": 0}, "hoverinfo": "skip", "legendgroup": "band"}
         name = words.draws_note(panel) if first else ""
         traces.append(trace("lines", x, floats(panel.low), n=n, **edge))
-        traces.append(
-            trace("lines", x, floats(panel.high), name, n, fill="tonexty", fillcolor="@blue-soft", **edge)
-        )
+        traces.append(trace("lines", x, floats(panel.high), name, n, fill="tonexty", fillcolor="@blue-soft", **edge))
     look = {"line": {"color": "@blue", "width": 2, "simplify": False}, "legendgroup": "density"}
     hover = "λ = %{x:.4~g}<br>density %{y:.3~g}<extra></extra>"
     traces.append(trace("lines", x, floats(panel.mean), "density" if first else "", n, hovertemplate=hover, **look))
@@ -71,10 +69,10 @@ def _stems(panel: Panel, pairs: Pairs, name: str, colour: str, n: str) -> list[J
         y += [panel.floor / 10, panel.one, None]
     line = {"color": f"@{colour}", "width": 1}
     traces = [trace("lines", x, y, n=n, line=line, hoverinfo="skip", legendgroup=name)]
-    for flag, note in ((True, ""), (False, ", not converged")):
+    for flag in (True, False):
         mine = shown & (pairs.converged == flag)
         if mine.any():
-            label = f"{name} {int((pairs.converged == flag).sum())}{note}" if n == "" else ""
+            label = words.mark_name(name, flag) if n == "" else ""
             heights = [panel.one] * int(mine.sum())
             look = _marks(pairs, mine, name, colour, flag)
             traces.append(trace("markers", floats(pairs.values[mine]), heights, label, n, legendgroup=name, **look))
@@ -99,9 +97,7 @@ def eigenvalues(view: RunView) -> Json:
     columns = [(0.0, 1.0)] if len(ends) == 1 else [(0.0, 0.59), (0.79, 1.0)]
     figure = layout(540, legend_y=-0.14)
     figure["margin"]["t"] = 46
-    relative = np.concatenate([pairs.relative for _, pairs, _ in ends] + [[view.tol or 1.0]])
-    relative = relative[relative > 0]
-    residuals = logarithmic(float(relative.min()) / 3, float(relative.max()) * 3)
+    residuals = logarithmic(*_relative_range(view))
     data: list[Json] = []
     for column, ((name, pairs, colour), domain) in enumerate(zip(ends, columns, strict=True)):
         n, below = ("", "3") if column == 0 else ("2", "4")
@@ -123,15 +119,24 @@ def eigenvalues(view: RunView) -> Json:
     return {"data": data, "layout": figure}
 
 
+def _relative_range(view: RunView) -> tuple[float, float]:
+    """What the axis of the relative residuals has to hold, tolerance included."""
+    everything = [pairs.relative for _, pairs, _ in words.ends(view)]
+    everything += [limit for _, pairs, _ in words.ends(view) if (limit := view.admissible(pairs.values)) is not None]
+    values = np.concatenate(everything)
+    values = values[values > 0]
+    return (float(values.min()) / 3, float(values.max()) * 3) if len(values) else (1e-16, 1.0)
+
+
 def _ranked(view: RunView, name: str, pairs: Pairs, colour: str, n: str, below: str) -> list[Json]:
     traces: list[Json] = []
-    for flag, note in ((True, "converged"), (False, "not converged")):
+    for flag in (True, False):
         mine = pairs.converged == flag
         if mine.any():
             look = _marks(pairs, mine, name, colour, flag)
             ranks = pairs.ranks[mine].tolist()
             bars = {"array": floats(pairs.residuals[mine]), "color": f"@{colour}", "thickness": 1.2, "width": 3}
-            label = f"{name}, {note}"
+            label = words.mark_name(name, flag)
             group = {"legendgroup": label}
             traces.append(trace("markers", ranks, floats(pairs.values[mine]), label, n, error_y=bars, **look, **group))
             traces.append(trace("markers", ranks, floats(pairs.relative[mine]), "", below, **look, **group))

@@ -23,9 +23,13 @@ def make_report(run_path: str | Path) -> Path:
 
     run = Run.open(run_path)
     view = load(run)
-    images: dict[str, bytes] = figures(view)
+    images = figures(view)
     for name, image in images.items():
-        write_whole(run.path / "figures" / f"{name}.png", lambda path, image=image: path.write_bytes(image))  # type: ignore[misc]
+        _save(run.path / "figures" / f"{name}.png", image)
     page = run.path / "report.html"
     write_text(page, render(view, images))
     return page
+
+
+def _save(path: Path, content: bytes) -> None:
+    write_whole(path, lambda part: part.write_bytes(content))

@@ -134,8 +134,8 @@ def _rows(pairs: Pairs) -> list[dict[str, Any]]:
 
 def _estimates(view: RunView) -> Iterator[tuple[str, str, str]]:
     names: tuple[tuple[str, Measured | None], ...] = (
-        (f"Trace Tr {view.symbol}", view.trace),
-        (f"Frobenius norm ‖{view.symbol}‖", view.frobenius),
+        ("Trace", view.trace),
+        ("Frobenius norm", view.frobenius),
     )
     for name, measured in names:
         if measured is not None:

@@ -105,11 +105,11 @@ def _stems(axes: Axes, pairs: Pairs, panel: Panel, colour: str, name: str) -> No
     assert panel.one is not None
     shown = (pairs.values >= panel.grid[0]) & (pairs.values <= panel.grid[-1])
     axes.vlines(pairs.values[shown], panel.floor / 100, panel.one, color=colour, lw=0.9)
-    for flag, note in ((True, ""), (False, ", not converged")):
+    for flag in (True, False):
         mine = shown & (pairs.converged == flag)
         if mine.any():
-            label = f"{name} {int(mine.sum())}{note}"
-            _marks(axes, pairs.values[mine], np.full(int(mine.sum()), panel.one), colour, flag, label)
+            heights = np.full(int(mine.sum()), panel.one)
+            _marks(axes, pairs.values[mine], heights, colour, flag, words.mark_name(name, flag))
 
 
 def _marks(axes: Axes, x: Array, y: Array, colour: str, converged: bool, label: str) -> None:

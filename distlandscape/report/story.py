@@ -13,11 +13,11 @@ from distlandscape.report.words import figure_names
 # A relation this many times above rounding says that products were not repeatable.
 CERTIFIED = 100.0
 MISSING = {
-    "eigenvalues": "the eigenvalues",
-    "density": "the eigenvalue density",
+    "eigenvalues": "eigenvalues",
+    "density": "eigenvalue density",
     "estimates": "trace and Frobenius norm",
-    "confinement": "the gradient's confinement",
-    "training": "the course of training (it needs two checkpoints)",
+    "confinement": "gradient confinement",
+    "training": "the course of training (two checkpoints or more)",
 }
 # What a spectrum run without training on the spot cannot have.
 OPTIONAL = ("confinement", "training")

@@ -100,6 +100,11 @@ def tolerance_name(view: RunView) -> str:
     return f"tolerance {number(view.tol, 1)}, or rounding"
 
 
+def mark_name(name: str, converged: bool) -> str:
+    """What marks of one end of the spectrum are, filled or hollow."""
+    return f"{name} eigenvalues{'' if converged else ', not converged'}"
+
+
 def end_title(view: RunView, name: str, pairs: Pairs) -> str:
     """What a panel of the eigenvalues shows; the lowest have the narrow one."""
     of = f" eigenvalues of the {view.operator}" if name == "largest" else ""

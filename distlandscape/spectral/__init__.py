@@ -2,6 +2,15 @@
 
 from distlandscape.spectral.density import spectral_density
 from distlandscape.spectral.eigenpairs import top_eigenpairs
+from distlandscape.spectral.subspace import confinement, overlap
 from distlandscape.spectral.trace import frobenius_norm, trace, trace_and_frobenius
 
-__all__ = ["frobenius_norm", "spectral_density", "top_eigenpairs", "trace", "trace_and_frobenius"]
+__all__ = [
+    "confinement",
+    "frobenius_norm",
+    "overlap",
+    "spectral_density",
+    "top_eigenpairs",
+    "trace",
+    "trace_and_frobenius",
+]
