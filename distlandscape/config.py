@@ -4,13 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+import textwrap
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, ValidationError
 
 from distlandscape.errors import InputError
+
+
+def _no_bool(value: Any) -> Any:
+    """Python counts true as 1; a person who wrote it meant something else."""
+    if isinstance(value, bool):
+        raise ValueError("it must be a number, not true or false")
+    return value
+
+
+Integer = Annotated[int, BeforeValidator(_no_bool)]
+Real = Annotated[float, BeforeValidator(_no_bool)]
+MAX_SEED = 2**63 - 1  # what torch's generators take
+MAX_BYTES = 2**20  # of a configuration file
 
 
 class _Section(BaseModel):
@@ -22,10 +37,10 @@ class DataConfig(_Section):
 
     source: str = "digits"
     path: str | None = None
-    samples: int | None = Field(None, ge=1)
-    classes: tuple[int, ...] | None = None
-    seed: int = Field(0, ge=0)
-    blocks: int | None = Field(None, ge=1)
+    samples: Integer | None = Field(None, ge=1)
+    classes: tuple[Integer, ...] | None = None
+    seed: Integer = Field(0, ge=0, le=MAX_SEED)
+    blocks: Integer | None = Field(None, ge=1)
 
 
 class ModelConfig(_Section):
@@ -33,7 +48,7 @@ class ModelConfig(_Section):
 
     name: str = "mlp"
     weights: str | None = None
-    options: dict[str, Any] = Field(default_factory=dict)
+    options: dict[str, JsonValue] = Field(default_factory=dict)
 
 
 class ObjectiveConfig(_Section):
@@ -48,37 +63,37 @@ class ObjectiveConfig(_Section):
 class TrainConfig(_Section):
     """Seeded training on the spot: SGD with momentum, checkpoints spaced evenly in log(step)."""
 
-    steps: int | None = Field(None, ge=0, description="None: 0 when model.weights is given, else 500")
-    seed: int = Field(0, ge=0)
-    learning_rate: float = Field(0.1, gt=0)
-    momentum: float = Field(0.9, ge=0, lt=1)
-    batch_size: int = Field(128, ge=1)
-    checkpoints: int = Field(1, ge=1, description="how many weights are kept; the last is always among them")
+    steps: Integer | None = Field(None, ge=0, description="None: 0 when model.weights is given, else 500")
+    seed: Integer = Field(0, ge=0, le=MAX_SEED)
+    learning_rate: Real = Field(0.1, gt=0)
+    momentum: Real = Field(0.9, ge=0, lt=1)
+    batch_size: Integer = Field(128, ge=1)
+    checkpoints: Integer = Field(1, ge=1, description="how many weights are kept; the last is always among them")
 
 
 class SpectrumConfig(_Section):
     """What the spectrum study measures, and how exactly."""
 
     operator: Literal["hessian", "gauss_newton"] = "hessian"
-    k: int = Field(10, ge=1, description="largest eigenpairs")
-    lowest: int = Field(0, ge=0, description="smallest eigenpairs")
-    tol: float = Field(1e-3, gt=0, lt=1, description="residual relative to each |eigenvalue|")
-    max_steps: int | None = Field(None, ge=2)
-    seed: int = Field(0, ge=0)
-    density_draws: int = Field(2, ge=1)
-    density_steps: int = Field(80, ge=2)
-    trace_probes: int = Field(16, ge=2)
+    k: Integer = Field(10, ge=1, description="largest eigenpairs")
+    lowest: Integer = Field(0, ge=0, description="smallest eigenpairs")
+    tol: Real = Field(1e-3, gt=0, lt=1, description="residual relative to each |eigenvalue|")
+    max_steps: Integer | None = Field(None, ge=2)
+    seed: Integer = Field(0, ge=0, le=MAX_SEED)
+    density_draws: Integer = Field(2, ge=1)
+    density_steps: Integer = Field(80, ge=2)
+    trace_probes: Integer = Field(16, ge=2)
 
 
 class RuntimeConfig(_Section):
     """Where the products run."""
 
-    workers: int = Field(2, ge=0, description="Ray actors; 0 runs in the driver, without Ray")
+    workers: Integer = Field(2, ge=0, description="Ray actors; 0 runs in the driver, without Ray")
     transport: Literal["store"] = "store"
-    cpus_per_worker: float = Field(1, gt=0)
-    gpus_per_worker: float = Field(0, ge=0)
-    threads: int | None = Field(None, ge=1, description="threads per worker; None: the CPUs a worker has")
-    micro_batch: int | None = Field(None, ge=1, description="None: a fixed rule by device type")
+    cpus_per_worker: Real = Field(1, gt=0)
+    gpus_per_worker: Real = Field(0, ge=0)
+    threads: Integer | None = Field(None, ge=1, description="threads per worker; None: the CPUs a worker has")
+    micro_batch: Integer | None = Field(None, ge=1, description="None: a fixed rule by device type")
 
 
 class TrackingConfig(_Section):
@@ -129,20 +144,28 @@ def validate_config(tree: dict[str, Any]) -> RunConfig:
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            raise InputError(f"the configuration {path} is larger than {MAX_BYTES:,} bytes; give a YAML file of keys")
+        tree = _parse(content.decode("utf-8"))
     except OSError as error:
-        raise InputError(f"cannot read the configuration {path}: {error.strerror}; give an existing YAML file") from None
+        raise InputError(
+            f"cannot read the configuration {path}: {error.strerror}; give an existing YAML file"
+        ) from None
     except UnicodeDecodeError:
         raise InputError(f"the configuration {path} is not UTF-8 text; give a YAML file") from None
     except yaml.YAMLError as error:
-        where = getattr(error, "problem_mark", None)
-        line = f" at line {where.line + 1}" if where is not None else ""
-        raise InputError(f"the configuration {path} is not valid YAML{line}; correct it") from None
+        raise InputError(f"the configuration {path} is not valid YAML: {_problem(error)}; correct it") from None
     if tree is None:
         return {}
     if not isinstance(tree, dict):
-        raise InputError(f"the configuration {path} must be a mapping of sections, not a {type(tree).__name__}")
-    return tree
+        raise InputError(
+            f"the configuration {path} must be a mapping of sections (data: …, model: …), not a {type(tree).__name__}"
+        )
+    return {
+        key: {} if value is None else value for key, value in tree.items()
+    }  # a section whose keys are commented out
 
 
 def _assign(tree: dict[str, Any], assignment: str) -> None:
@@ -151,25 +174,56 @@ def _assign(tree: dict[str, Any], assignment: str) -> None:
     if not equals or not all(parts):
         raise InputError(f"--set {assignment!r} is not of the form section.key=value, for example spectrum.k=20")
     try:
-        value = _number(yaml.safe_load(text))
-    except yaml.YAMLError:
-        raise InputError(f"--set {assignment!r}: the value is not valid YAML; quote it") from None
+        value = _parse(text)
+    except yaml.YAMLError as error:
+        raise InputError(f"--set {assignment!r}: the value is not valid YAML: {_problem(error)}; quote it") from None
     for part in parts[:-1]:
         branch = tree.setdefault(part, {})
         if not isinstance(branch, dict):
-            raise InputError(f"--set {assignment!r}: {part!r} is not a section with keys")
+            raise InputError(f"--set {assignment!r}: {part!r} is not a section with keys; set it as a whole")
         tree = branch
     tree[parts[-1]] = value
 
 
-def _number(value: Any) -> Any:
-    """YAML 1.1 reads 1e-3 as text; people mean a number."""
-    if isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            return value
-    return value
+class _Loader(yaml.SafeLoader):
+    """Safe YAML without what a configuration has no use for: references, which can grow without bound, and repeats."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.MarkedYAMLError(None, None, "references (*name) are not allowed", self.peek_event().start_mark)
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [(key.value, key.start_mark) for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        for position, (key, mark) in enumerate(keys):
+            if any(key == earlier for earlier, _ in keys[:position]):
+                raise yaml.MarkedYAMLError(None, None, f"the key {key!r} appears twice", mark)
+        return super().construct_mapping(node, deep=True)
+
+
+# YAML 1.1 reads 1e-3 as text; people mean a number.
+_Loader.yaml_implicit_resolvers = {
+    first: list(kinds) for first, kinds in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)[eE][-+]?\d+\Z"), list("-+.0123456789")
+)
+
+
+def _parse(text: str) -> Any:
+    try:
+        return yaml.load(text, Loader=_Loader)  # noqa: S506 – a SafeLoader
+    except RecursionError:
+        raise yaml.YAMLError("it is nested too deeply") from None
+    except ValueError as error:  # a date or number that only looks like one
+        raise yaml.YAMLError(str(error)) from None
+
+
+def _problem(error: yaml.YAMLError) -> str:
+    mark = getattr(error, "problem_mark", None)
+    reason = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
+    where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark is not None else ""
+    return textwrap.shorten(reason, 120, placeholder="…") + where
 
 
 def _sentence(error: ValidationError) -> str:
@@ -178,8 +232,29 @@ def _sentence(error: ValidationError) -> str:
     if first["type"] == "extra_forbidden":
         known = _known_keys(first["loc"])
         return f"unknown configuration key {key!r}; known here: {', '.join(known)}"
-    message = first["msg"][0].lower() + first["msg"][1:]
-    return f"configuration key {key!r} is {first['input']!r}, but {message}; correct it"
+    if first["type"] in ("model_type", "model_attributes_type"):
+        known = _known_keys((*first["loc"], ""))
+        return f"configuration key {key!r} is a section; set one of its keys: {', '.join(known)}"
+    message = _MESSAGES.get(
+        first["type"], first["msg"].removeprefix("Value error, ").replace("Input should", "it must")
+    )
+    given = repr(first["input"])
+    given = given if len(given) <= 80 else given[:79] + "…"
+    return f"configuration key {key!r} is {given}, but {message}; correct it"
+
+
+_MESSAGES = {
+    "tuple_type": "it must be a list, for example [a, b]",
+    "dict_type": "it must be a mapping, for example {key: value}",
+    "string_type": "it must be text: put it in quotes",
+    "int_type": "it must be a whole number",
+    "int_parsing": "it must be a whole number",
+    "int_from_float": "it must be a whole number",
+    "float_type": "it must be a number",
+    "float_parsing": "it must be a number",
+    "finite_number": "it must be a finite number",
+    "invalid_key": "its name must be text",
+}
 
 
 def _known_keys(location: tuple[int | str, ...]) -> list[str]:

@@ -68,10 +68,14 @@ class Objective:
         if norm != "population":
             raise InputError(f"norm={norm!r} is unknown; known: 'population'")
         if isinstance(loss, str) and loss not in LOSSES:
-            raise InputError(f"loss {loss!r} is unknown; known: {', '.join(LOSSES)}, or a function of one value a sample")
+            raise InputError(
+                f"loss {loss!r} is unknown; known: {', '.join(LOSSES)}, or a function of one value a sample"
+            )
         self.loss: Loss = LOSSES[loss] if isinstance(loss, str) else loss
         self.classification = loss == "cross_entropy"
-        self.data = data if isinstance(data, BlockStore) else BlockStore.from_arrays(*(np.asarray(a) for a in data))
+        self.data = (
+            data if isinstance(data, BlockStore) else BlockStore.from_arrays(np.asarray(data[0]), np.asarray(data[1]))
+        )
         self.dtype = dtype or _parameter_dtype(model)
         if self.dtype not in (torch.float32, torch.float64):
             raise InputError(f"dtype {self.dtype} is not supported; choose torch.float32 or torch.float64")
@@ -160,9 +164,13 @@ class Objective:
         try:
             values = self.loss(logits, targets)
         except Exception as error:
-            raise InputError(f"the loss cannot be computed from these targets ({error}); give targets that fit") from error
+            raise InputError(
+                f"the loss cannot be computed from these targets ({error}); give targets that fit"
+            ) from error
         if values.shape != (1,):
-            raise InputError(f"the loss must return one value a sample, (n,), not shape {tuple(values.shape)} for n = 1")
+            raise InputError(
+                f"the loss must return one value a sample, (n,), not shape {tuple(values.shape)} for n = 1"
+            )
         return int(logits.shape[1])
 
     def _check_targets(self, outputs: int) -> None:
@@ -171,10 +179,17 @@ class Objective:
             if y.ndim == 2 and self.loss is mse and y.shape[1] != outputs:
                 raise InputError(f"targets have {y.shape[1]} columns, the model {outputs} outputs; make them equal")
             if self.loss is mse and y.ndim == 1 and y.dtype.kind == "f" and outputs != 1:
-                raise InputError(f"targets are single numbers, the model has {outputs} outputs; give (N, {outputs}) targets")
+                raise InputError(
+                    f"targets are single numbers, the model has {outputs} outputs; give (N, {outputs}) targets"
+                )
             if self.classification and (y.ndim != 1 or y.dtype.kind != "i"):
                 raise InputError("cross_entropy needs whole-number labels of shape (N,); use loss mse for real targets")
-            if y.ndim == 1 and y.dtype.kind == "i" and self.loss in LOSSES.values() and not 0 <= y.min() <= y.max() < outputs:
+            if (
+                y.ndim == 1
+                and y.dtype.kind == "i"
+                and self.loss in LOSSES.values()
+                and not 0 <= y.min() <= y.max() < outputs
+            ):
                 raise InputError(
                     f"labels run from {y.min()} to {y.max()}, the model has {outputs} outputs: labels must be"
                     f" 0…{outputs - 1}; correct the labels or the model"

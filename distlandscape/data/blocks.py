@@ -156,9 +156,9 @@ def _column(array: Samples) -> pa.Array:
 
 
 def _array(column: pa.Array) -> Samples:
-    if isinstance(column, pa.FixedShapeTensorArray):
-        return column.to_numpy_ndarray()
-    return column.to_numpy(zero_copy_only=True)
+    tensors = isinstance(column, pa.FixedShapeTensorArray)
+    array: Samples = column.to_numpy_ndarray() if tensors else column.to_numpy(zero_copy_only=True)
+    return array
 
 
 def _reopen(path: str, digest: str) -> BlockStore:

@@ -41,7 +41,7 @@ def load_source(
     if samples is not None:
         if samples > len(x):
             raise InputError(f"data.samples={samples}, but the source holds {len(x)}; lower data.samples")
-        order = order[: samples]
+        order = order[:samples]
         description += f", {samples} samples"
     return BlockStore.from_arrays(x[order], y[order], blocks, f"{description}, permutation seed {seed}")
 

@@ -37,7 +37,9 @@ def build_model(name: str, input_shape: Sequence[int], outputs: int, options: di
         except Exception as error:
             raise InputError(f"model {name} cannot be built with options {options}: {error}; correct them") from error
     if not isinstance(model, nn.Module):
-        raise InputError(f"model {name} made a {type(model).__name__}, not a torch.nn.Module; name a factory of modules")
+        raise InputError(
+            f"model {name} made a {type(model).__name__}, not a torch.nn.Module; name a factory of modules"
+        )
     return model
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from torch import nn
 
 from distlandscape.errors import InputError
 
-ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh, "gelu": nn.GELU}
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh, "gelu": nn.GELU}
 
 
 def mlp(
@@ -63,9 +64,7 @@ def _activation(name: str) -> nn.Module:
     return ACTIVATIONS[name]()
 
 
-def _widths(name: str, widths: Sequence[int]) -> list[int]:
-    if isinstance(widths, str) or not isinstance(widths, Sequence):
+def _widths(name: str, widths: Any) -> list[int]:
+    if not isinstance(widths, (list, tuple)) or not all(type(w) is int and w > 0 for w in widths):
         raise InputError(f"model option {name}={widths!r} must be a list of positive whole numbers")
-    if not all(isinstance(w, int) and w > 0 for w in widths):
-        raise InputError(f"model option {name}={list(widths)} must be a list of positive whole numbers")
     return list(widths)

@@ -70,12 +70,14 @@ class Run:
         try:
             identity = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         except (OSError, json.JSONDecodeError):
-            raise InputError(f"{folder} is not a run directory (no readable run.json in it); give the folder of a run") from None
+            raise InputError(
+                f"{folder} is not a run directory (no readable run.json in it); give the folder of a run"
+            ) from None
         return cls(folder.absolute(), identity)
 
     @property
     def run_id(self) -> str:
-        """The run's identity: MLflow's id where tracking answered at the start, else 32 hexadecimal digits of its own."""
+        """The run's identity: MLflow's id where tracking answered at the start, else one of its own."""
         return str(self.identity["run_id"])
 
     def adopt_id(self, run_id: str) -> None:
@@ -171,4 +173,6 @@ def require_writable(out: Path) -> None:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise InputError(f"the output folder {out} cannot be written ({error.strerror}); choose another with --out") from None
+        raise InputError(
+            f"the output folder {out} cannot be written ({error.strerror}); choose another with --out"
+        ) from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from distlandscape.report.tables import Array, Nodes, RunView
 
@@ -101,7 +102,7 @@ def _curves(nodes: Nodes, grid: Array, bandwidth: float) -> Array:
     return np.stack([atoms + len(draws) * _smooth(nodes, nodes.draw == d, grid, bandwidth) for d in draws])
 
 
-def _smooth(nodes: Nodes, mine: Array, grid: Array, bandwidth: float) -> Array:
+def _smooth(nodes: Nodes, mine: npt.NDArray[np.bool_], grid: Array, bandwidth: float) -> Array:
     z = (grid[:, None] - nodes.node[mine][None, :]) / bandwidth
     kernel = np.exp(-0.5 * z**2) / (bandwidth * np.sqrt(2 * np.pi))
     return np.asarray(kernel @ nodes.weight[mine])

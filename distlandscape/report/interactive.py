@@ -9,7 +9,7 @@ from distlandscape.report.interactive_spectrum import density, eigenvalues
 from distlandscape.report.numbers import number
 from distlandscape.report.plotly_json import Json, axis, floats, layout, logarithmic, trace
 from distlandscape.report.style import SERIES
-from distlandscape.report.tables import Array, RunView
+from distlandscape.report.tables import Array, Confinement, RunView
 
 LINEAR = 0.4  # length of the stretch from step 0 to 1, in decades
 
@@ -21,51 +21,33 @@ def plots(view: RunView) -> dict[str, Json]:
 
 
 def _confinement(view: RunView) -> Json:
-    step = view.confinement[0].step
     figure = layout(460, legend_y=-0.17)
-    figure["xaxis"] = _step_axis(step)
+    figure["xaxis"] = _step_axis(view.confinement[0].step)
     figure["yaxis"] = axis(words.FRACTION, (0, 1), range=[-0.02, 1.03])
-    data: list[Json] = []
-    for curve, colour in zip(view.confinement, SERIES, strict=False):
-        name, line = words.curve_name(curve), {"color": f"@{colour}", "width": 2}
-        x, group = [_place(s) for s in curve.step], {"legendgroup": f"{curve.k}"}
-        steps = {
-            "customdata": floats(curve.step),
-            "hovertemplate": f"step %{{customdata:,}}<br>%{{y:.3f}}<extra>{name}</extra>",
-        }
-        edge = {"line": {"width": 0}, "hoverinfo": "skip", **group}
-        data += [
-            trace("lines", x, floats(curve.share - curve.share_stderr), **edge),
-            trace(
-                "lines",
-                x,
-                floats(curve.share + curve.share_stderr),
-                fill="tonexty",
-                fillcolor=f"@{colour}-soft",
-                **edge,
-            ),
-            trace(
-                "lines",
-                x,
-                floats(curve.uniform),
-                f"k/P = {number(float(curve.uniform[-1]), 2)}",
-                line=line | {"dash": "dot"},
-                **steps,
-                **group,
-            ),
-            trace("lines", x, floats(curve.share), "share null ± 1 se", line=line | {"dash": "dash"}, **steps, **group),
-            trace(
-                "lines+markers",
-                x,
-                floats(curve.fraction),
-                f"gradient, {name}",
-                line=line,
-                marker={"size": 6},
-                **steps,
-                **group,
-            ),
-        ]
-    return {"data": data, "layout": figure}
+    curves = zip(view.confinement, SERIES, strict=False)
+    return {"data": [part for curve, colour in curves for part in _curve(curve, colour)], "layout": figure}
+
+
+def _curve(curve: Confinement, colour: str) -> list[Json]:
+    """One k: the gradient, the share null with its band, the uniform null."""
+    x, name = [_place(step) for step in curve.step], words.curve_name(curve)
+    group: Json = {"legendgroup": name}
+    shown: Json = {"customdata": floats(curve.step), **group}
+    shown["hovertemplate"] = f"step %{{customdata:,}}<br>%{{y:.3~g}}<extra>{name}</extra>"
+    solid: Json = {"color": f"@{colour}", "width": 2}
+    uniform = f"k/P = {number(float(curve.uniform[-1]), 2)}"
+    traces = [trace("lines", x, floats(curve.uniform), uniform, line={**solid, "dash": "dot"}, **shown)]
+    low, high = floats(curve.share - curve.share_stderr), floats(curve.share + curve.share_stderr)
+    if None not in low:
+        edge: Json = {"line": {"width": 0}, "hoverinfo": "skip", **group}
+        traces.append(trace("lines", x, low, **edge))
+        traces.append(trace("lines", x, high, fill="tonexty", fillcolor=f"@{colour}-soft", **edge))
+    share = floats(curve.share)
+    if any(value is not None for value in share):
+        traces.append(trace("lines", x, share, "share null ± 1 se", line={**solid, "dash": "dash"}, **shown))
+    gradient, marker = floats(curve.fraction), {"size": 6}
+    traces.append(trace("lines+markers", x, gradient, f"gradient, {name}", line=solid, marker=marker, **shown))
+    return traces
 
 
 def _training(view: RunView) -> Json:
@@ -74,17 +56,17 @@ def _training(view: RunView) -> Json:
     figure = layout(540, legend_y=0, showlegend=False)
     figure["margin"]["t"] = 40
     rows = ((0.70, 1.0), (0.35, 0.65), (0.0, 0.30))
-    figure["xaxis"] = _step_axis(step) | {"anchor": "y3"}
+    figure["xaxis"] = {**_step_axis(step), "anchor": "y3"}
     data: list[Json] = []
     for n, row, (name, (label, colour)) in zip(("", "2", "3"), rows, words.TRAINING.items(), strict=True):
         values = view.checkpoints[name]
         scale = logarithmic() if name == "loss" and (values > 0).all() else {}
         limits = {"range": [-0.03, 1.03]} if name == "accuracy" else {}
         figure[f"yaxis{n}"] = axis(label, row, **scale, **limits)
-        points = trace("lines+markers", [_place(s) for s in step], floats(values), label, n)
         hover = f"step %{{customdata:,}}<br>{label} %{{y:.4~g}}<extra></extra>"
-        look = {"line": {"color": f"@{colour}", "width": 2}, "marker": {"size": 6}}
-        data.append(points | {"xaxis": "x", "customdata": floats(step), "hovertemplate": hover} | look)
+        look: Json = {"line": {"color": f"@{colour}", "width": 2}, "marker": {"size": 6}, "hovertemplate": hover}
+        points = trace("lines+markers", [_place(s) for s in step], floats(values), customdata=floats(step), **look)
+        data.append({**points, "yaxis": f"y{n}"})
     return {"data": data, "layout": figure}
 
 

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from distlandscape.report import words
 from distlandscape.report.curves import Panel, density_panels
-from distlandscape.report.plotly_json import Json, axis, floats, guide, heading, layout, logarithmic, rule, trace
+from distlandscape.report.plotly_json import Json, axis, floats, guide, heading, layout, logarithmic, trace
 from distlandscape.report.tables import Pairs, RunView
 
 PANELS = {"whole": "Whole range", "bulk": "The bulk, enlarged"}
@@ -43,16 +43,20 @@ def _panel(view: RunView, panel: Panel, n: str) -> list[Json]:
     x, first = floats(panel.grid), n == ""
     traces: list[Json] = []
     if panel.draws > 1:
-        edge = {"line": {"width": 0}, "hoverinfo": "skip", "legendgroup": "band"}
+        edge: Json = {"line": {"width": 0}, "hoverinfo": "skip", "legendgroup": "band"}
         name = words.draws_note(panel) if first else ""
         traces.append(trace("lines", x, floats(panel.low), n=n, **edge))
         traces.append(trace("lines", x, floats(panel.high), name, n, fill="tonexty", fillcolor="@blue-soft", **edge))
-    look = {"line": {"color": "@blue", "width": 2, "simplify": False}, "legendgroup": "density"}
+    look: Json = {"line": {"color": "@blue", "width": 2, "simplify": False}, "legendgroup": "density"}
     hover = "λ = %{x:.4~g}<br>density %{y:.3~g}<extra></extra>"
     traces.append(trace("lines", x, floats(panel.mean), "density" if first else "", n, hovertemplate=hover, **look))
     if panel.one is not None:
         ends = floats(panel.grid[[0, -1]])
-        dotted = {"line": {"color": "@muted", "width": 1.2, "dash": "dot"}, "legendgroup": "one", "hoverinfo": "skip"}
+        dotted: Json = {
+            "line": {"color": "@muted", "width": 1.2, "dash": "dot"},
+            "legendgroup": "one",
+            "hoverinfo": "skip",
+        }
         traces.append(trace("lines", ends, [panel.one] * 2, "height of one eigenvalue" if first else "", n, **dotted))
         for name, pairs, colour in words.ends(view):
             traces += _stems(panel, pairs, name, colour, n)
@@ -137,7 +141,7 @@ def _ranked(view: RunView, name: str, pairs: Pairs, colour: str, n: str, below: 
             ranks = pairs.ranks[mine].tolist()
             bars = {"array": floats(pairs.residuals[mine]), "color": f"@{colour}", "thickness": 1.2, "width": 3}
             label = words.mark_name(name, flag)
-            group = {"legendgroup": label}
+            group: Json = {"legendgroup": label}
             traces.append(trace("markers", ranks, floats(pairs.values[mine]), label, n, error_y=bars, **look, **group))
             traces.append(trace("markers", ranks, floats(pairs.relative[mine]), "", below, **look, **group))
     limit = view.admissible(pairs.values)
@@ -146,6 +150,6 @@ def _ranked(view: RunView, name: str, pairs: Pairs, colour: str, n: str, below: 
         steps = floats(np.concatenate([limit[:1], limit, limit[-1:]]))
         line = {"color": "@ink", "width": 1.2, "dash": "dash", "shape": "hvh"}
         label = words.tolerance_name(view) if n == "" else ""
-        more = {"hoverinfo": "skip", "legendgroup": "tolerance"}
+        more: Json = {"hoverinfo": "skip", "legendgroup": "tolerance"}
         traces.append(trace("lines", [float(rank) for rank in ranks], steps, label, below, line=line, **more))
     return traces

@@ -25,15 +25,28 @@ def with_error(value: float, error: float) -> str:
         return f"{number(value)} (error unknown)"
     if error <= 0:
         return f"{number(value, 6)} (exact)"
-    largest = max(abs(value), error)
-    power = math.floor(math.log10(largest))
+    mean, margin, power = _cut(value, error)
+    return f"({mean} ± {margin}){power}" if power else f"{mean} ± {margin}"
+
+
+def as_known(value: float, error: float) -> str:
+    """``value``, cut where the error's second digit is."""
+    if not math.isfinite(error) or error <= 0:
+        return number(value, 6)
+    mean, _, power = _cut(value, error)
+    return f"{mean}{power}"
+
+
+def _cut(value: float, error: float) -> tuple[str, str, str]:
+    """Value, error, and the power of ten that both are multiples of ('' for none)."""
+    power = math.floor(math.log10(max(abs(value), error)))
     scale, suffix = (1.0, "") if -3 <= power < 6 else (10.0**power, times_power(power))
     # Six decimals are more than anyone reads, however small a residual is.
     places = min(6, max(0, 1 - math.floor(math.log10(error / scale))))
     mean, margin = _signed(f"{value / scale:,.{places}f}"), f"{error / scale:,.{places}f}"
     if float(margin.replace(",", "")) == 0:
         margin = number(error / scale, 1)
-    return f"({mean} ± {margin}){suffix}" if suffix else f"{mean} ± {margin}"
+    return mean, margin, suffix
 
 
 def times_power(power: int) -> str:

@@ -18,7 +18,7 @@ from plotly.offline import get_plotlyjs
 from distlandscape.record.mlflow_values import redact
 from distlandscape.report import story, style, words
 from distlandscape.report.interactive import plots
-from distlandscape.report.numbers import number, with_error
+from distlandscape.report.numbers import as_known, number, with_error
 from distlandscape.report.tables import Measured, Pairs, RunView
 
 SHOWN = 10  # rows of the first table; the others are folded away
@@ -123,7 +123,7 @@ def _rows(pairs: Pairs) -> list[dict[str, Any]]:
     return [
         {
             "rank": int(rank),
-            "value": with_error(value, residual).split(" ± ")[0].strip("(") if converged else number(value, 3),
+            "value": as_known(value, residual) if converged else number(value, 3),
             "residual": number(residual, 2),
             "relative": number(relative, 2),
             "converged": bool(converged),

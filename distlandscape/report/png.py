@@ -22,7 +22,7 @@ from distlandscape.report.tables import Array, Pairs, RunView
 
 DPI = 160
 WIDTH = 7.2
-RC = {
+RC: dict[Any, Any] = {
     "font.size": 9,
     "axes.titlesize": 9.5,
     "axes.titlelocation": "left",

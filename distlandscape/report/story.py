@@ -115,8 +115,8 @@ def _uncertified(view: RunView) -> Notice | None:
     relation = number(float(view.result["trust"]["relation"]), 2)
     return Notice(
         "The residuals are not certified.",
-        f"The Lanczos relation holds only to {relation} of ‖{view.symbol}‖, which is far above rounding: the product was"
-        " not repeatable. Look for dropout, batch statistics that depend on the cut, or kernels that add in a random"
+        f"The Lanczos relation holds only to {relation} of ‖{view.symbol}‖, far above rounding: the product was not"
+        " repeatable. Look for dropout, batch statistics that depend on the cut, or kernels that add in a random"
         " order, and measure again.",
     )
 

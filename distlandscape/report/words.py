@@ -23,8 +23,8 @@ CAPTIONS = {
     "density": (
         "How all P eigenvalues are distributed, on a logarithmic axis. Stems are eigenvalues known one by one; the rest"
         " is estimated from random start vectors and smoothed.",
-        "Smoothing spreads the peak at zero to both sides, so do not count negative eigenvalues on the curve, and a bump"
-        " as wide as the bandwidth may be a single node. The C − 1 line is a guide, not a finding.",
+        "Smoothing spreads the peak at zero to both sides, so do not count negative eigenvalues on the curve; a bump as"
+        " wide as the bandwidth may be a single node. The C − 1 line is a guide, not a finding.",
     ),
     "eigenvalues": (
         "The eigenvalues at each end of the spectrum against their rank, with residual bars (often smaller than the"

@@ -66,8 +66,10 @@ class CurvatureOperator:
         """``H @ v`` for (P,), ``H @ V`` for columns (P, K)."""
         columns = torch.as_tensor(other)
         if columns.ndim not in (1, 2) or columns.shape[0] != self.shape[0]:
-            raise InputError(f"the operator is {self.shape}: it needs ({self.shape[0]},) or ({self.shape[0]}, K), not"
-                             f" {tuple(columns.shape)}")
+            raise InputError(
+                f"the operator is {self.shape}: it needs ({self.shape[0]},) or ({self.shape[0]}, K), not"
+                f" {tuple(columns.shape)}"
+            )
         return self.apply(columns[None])[0] if columns.ndim == 1 else self.apply(columns.T).T
 
     def to_scipy(self) -> LinearOperator:

@@ -153,7 +153,8 @@ class Pool:
         from distlandscape.runtime.worker import BlockWorker
 
         options = {**self._resources, "concurrency_groups": {"control": 1}, "max_restarts": 0, "max_task_retries": 0}
-        return ray.remote(**options)(BlockWorker).remote(self.threads, self.micro_batch)
+        remote: Any = ray.remote  # its types do not know concurrency groups
+        return remote(**options)(BlockWorker).remote(self.threads, self.micro_batch)
 
     def _wait_ready(self, actors: list[Any]) -> list[tuple[str, int]]:
         import ray
@@ -161,9 +162,10 @@ class Pool:
         pings = [actor.ping.remote() for actor in actors]
         _, missing = ray.wait(pings, num_returns=len(pings), timeout=START_SECONDS)
         if missing:
+            free: Any = ray.available_resources()  # type: ignore[no-untyped-call]
             raise WorkerFailure(
                 f"{len(missing)} of {len(pings)} workers did not start in {START_SECONDS:.0f} s; each needs"
-                f" {self._resources}, the cluster has free {ray.available_resources()}: ask for less or add nodes"
+                f" {self._resources}, the cluster has free {free}: ask for less or add nodes"
             )
         return [(host, pid) for host, pid, _ in ray.get(pings)]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -36,7 +37,7 @@ def cover(first: int, last: int) -> list[Subtree]:
 def shares(blocks: int, workers: int) -> list[list[Subtree]]:
     """Blocks dealt out evenly as runs of aligned subtrees, one list a worker (empty lists left out)."""
     cuts = [worker * blocks // workers for worker in range(workers + 1)]
-    return [cover(a, b) for a, b in zip(cuts[:-1], cuts[1:], strict=True) if b > a]
+    return [cover(a, b) for a, b in pairwise(cuts) if b > a]
 
 
 class TreeSum(Generic[T]):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from distlandscape.spectral.journal import Journal
 from distlandscape.spectral.lanczos import Lanczos, Ritz
@@ -69,9 +70,7 @@ class _Verdict:
     probability: float
 
 
-def _run_until_decided(
-    run: Lanczos, pairs: Pairs, top: int, low: int, tol: float, journal: Journal
-) -> _Verdict | None:
+def _run_until_decided(run: Lanczos, pairs: Pairs, top: int, low: int, tol: float, journal: Journal) -> _Verdict | None:
     norm = float(np.max(np.abs(pairs.values)))
     while True:
         if run.steps:
@@ -99,7 +98,7 @@ def _run_until_decided(
 class _Side:
     """One end of the spectrum, turned so that larger is further out."""
 
-    def __init__(self, values: Array, good: Array, edge: float, slack: float) -> None:
+    def __init__(self, values: Array, good: npt.NDArray[np.bool_], edge: float, slack: float) -> None:
         self.values, self.good, self.edge = values, good, edge
         self.beyond = [int(j) for j in np.flatnonzero(values > edge + slack)]
         self.probability = 0.0

@@ -52,7 +52,9 @@ def spectral_density(
         raise InputError(f"draws={draws} and steps={steps} must both be at least 1")
     space = H.space
     if known is not None and known.eigenvectors.shape[1] != space.dim:
-        raise InputError(f"known pairs have {known.eigenvectors.shape[1]} entries, the operator {space.dim}; use its own")
+        raise InputError(
+            f"known pairs have {known.eigenvectors.shape[1]} entries, the operator {space.dim}; use its own"
+        )
     atoms: Array = np.empty(0)
     locked: Sequence[Vector] = []
     measures: list[tuple[Array, Array]] = []

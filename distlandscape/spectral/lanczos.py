@@ -141,4 +141,3 @@ class Lanczos:
     def _append_fresh(self, probe: int) -> None:
         w, _, norm = self.basis.orthogonalize(self.operator.space.random(self.seed, probe, "normal"))
         self.basis.append(w, 1.0 / norm)
-

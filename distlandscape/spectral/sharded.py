@@ -50,9 +50,7 @@ class ShardedSpace:
 
     def dots(self, xs: Sequence[Handle], ys: Sequence[Handle]) -> Array:
         """See Space.dots."""
-        partials = [
-            part.dots([x.parts[i] for x in xs], [y.parts[i] for y in ys]) for i, part in enumerate(self.slices)
-        ]
+        partials = [part.dots([x.parts[i] for x in xs], [y.parts[i] for y in ys]) for i, part in enumerate(self.slices)]
         return tree_sum(np.concatenate(partials))
 
     def combine(self, xs: Sequence[Handle], coefficients: Array) -> list[Handle]:

@@ -69,9 +69,7 @@ class SliceBasis:
 
     def __init__(self, owner: Slice, capacity: int) -> None:
         self.owner, self.capacity, self.size = owner, capacity, 0
-        self._rows = [
-            torch.empty(capacity, b - a, dtype=owner.dtype, device=owner.device) for a, b in owner.bounds()
-        ]
+        self._rows = [torch.empty(capacity, b - a, dtype=owner.dtype, device=owner.device) for a, b in owner.bounds()]
         self._scratch = torch.empty(0, dtype=torch.float64, device=owner.device)
 
     def project(self, w: Tensor) -> Array:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
 Vector = Any
+Vectors = Any  # a sequence of K vectors; the driver's operators take and return a (K, P) tensor
 ProbeKind = Literal["normal", "sign"]
 
 
@@ -88,5 +89,5 @@ class Operator(Protocol):
     def space(self) -> Space:
         """The space it acts on."""
 
-    def apply(self, vectors: Sequence[Vector]) -> Sequence[Vector]:
+    def apply(self, vectors: Vectors) -> Vectors:
         """The operator times each of K vectors."""

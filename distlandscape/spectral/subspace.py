@@ -15,7 +15,9 @@ def overlap(V: Tensor, W: Tensor) -> float:
         InputError: shapes differ.
     """
     if V.shape != W.shape or V.ndim != 2:
-        raise InputError(f"overlap needs two (k, P) sets of rows of equal shape, not {tuple(V.shape)} and {tuple(W.shape)}")
+        raise InputError(
+            f"overlap needs two (k, P) sets of rows of equal shape, not {tuple(V.shape)} and {tuple(W.shape)}"
+        )
     return float((V.double() @ W.double().T).square().sum() / len(V))
 
 

@@ -78,7 +78,7 @@ def probe_moments(H: Operator, vectors: Sequence[Vector], probes: int, seed: int
     basis = space.basis(max(len(vectors), 1))
     for vector in vectors:
         basis.append(vector, 1.0)
-    rest = []
+    rest: list[Vector] = []
     for probe in range(probes):
         z, _, _ = basis.orthogonalize(space.random(seed, PROBE + probe, "sign"))
         rest += space.combine([z], np.ones((1, 1)))

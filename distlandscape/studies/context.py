@@ -30,9 +30,9 @@ def build_objective(config: RunConfig, data: BlockStore | None = None) -> Object
     if data is None:
         d = config.data
         data = load_source(d.source, d.path, samples=d.samples, classes=d.classes, seed=d.seed, blocks=d.blocks)
-    x, y = data.block(0)
+    shape = data.block(0)[0].shape[1:]
     outputs = _outputs(config, data)
-    model = build_model(config.model.name, x.shape[1:], outputs, config.model.options, config.train.seed)
+    model = build_model(config.model.name, shape, outputs, config.model.options, config.train.seed)
     if config.model.weights is not None:
         load_weights(model, config.model.weights)
     o = config.objective
@@ -82,7 +82,9 @@ class StudyContext:
         return self.objective.with_weights(load_file(weights))
 
 
-def trained_checkpoints(run: Run, config: RunConfig, objective: Objective, progress: Progress) -> list[tuple[int, Path]]:
+def trained_checkpoints(
+    run: Run, config: RunConfig, objective: Objective, progress: Progress
+) -> list[tuple[int, Path]]:
     """(step, weights file) of every checkpoint, trained on the spot where that is not done yet."""
     t = config.train
     assert t.steps is not None, "the runner resolves train.steps"
@@ -103,4 +105,3 @@ def trained_checkpoints(run: Run, config: RunConfig, objective: Objective, progr
         )
         run.commit_stage("train", Stage({}, {"steps": keep_at}))
     return files
-

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import time
 from collections.abc import Callable
@@ -82,8 +83,10 @@ class RunJournal:
 
     def close(self) -> None:
         """Delete the basis files: the stage's outcome is committed."""
-        shutil.rmtree(self._run.path / "basis" / self._stage, ignore_errors=True)
+        folder = self._run.path / "basis"
+        shutil.rmtree(folder / self._stage, ignore_errors=True)
+        with contextlib.suppress(OSError):  # absent, or another stage's files are in it
+            folder.rmdir()
 
     def _folder(self, name: str) -> Path:
         return self._run.path / "basis" / self._stage / name
-

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
@@ -30,7 +30,22 @@ from distlandscape.studies.progress import Progress
 from distlandscape.studies.provenance import git_commit, provenance, versions
 
 MakePage = Callable[[Path], Path]
-STUDIES = {"spectrum": spectrum, "quickstart": spectrum}
+
+
+class Study(Protocol):
+    """What the runner asks of a study's module."""
+
+    def check(self, config: RunConfig, objective: Objective) -> None:
+        """Raise InputError for what cannot be measured on this objective."""
+
+    def planned_passes(self, config: RunConfig, checkpoints: int) -> float:
+        """A rough count of passes, for the expected end only."""
+
+    def measure(self, context: StudyContext, checkpoints: list[tuple[int, Path]]) -> dict[str, Any]:
+        """Measure, stage by stage; returns the summary."""
+
+
+STUDIES: dict[str, Study] = {"spectrum": spectrum, "quickstart": spectrum}
 
 
 @dataclass(frozen=True)

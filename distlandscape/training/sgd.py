@@ -21,8 +21,8 @@ def checkpoint_steps(steps: int, count: int) -> list[int]:
     """Steps at which weights are kept: the last alone, or 0 and the others evenly spaced in log(step)."""
     if count == 1 or steps == 0:
         return [steps]
-    spaced = np.round(np.geomspace(1, steps, count - 1)).astype(int)
-    return sorted({0, *spaced.tolist(), steps})
+    spaced = np.round(np.geomspace(1, steps, count - 1)) if count > 2 else np.empty(0)
+    return sorted({0, *map(int, spaced), steps})
 
 
 def train(
@@ -63,7 +63,7 @@ def train(
         if not torch.isfinite(loss):
             raise InputError(f"training diverged at step {step}; lower train.learning_rate (now {learning_rate})")
         optimizer.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         optimizer.step()
         report(step + 1, float(loss.detach()))
 

@@ -116,9 +116,8 @@ def _spectral_tables(values: np.ndarray, unconverged: int, rng: np.random.Genera
 def _training_tables(values: np.ndarray, count: int, rng: np.random.Generator) -> dict[str, pa.Table]:
     step = np.array(STEP[:count], dtype=float)
     t = np.log1p(step) / np.log(501)
-    rows: dict[str, list[Any]] = {
-        name: [] for name in "checkpoint step k label fraction null_uniform null_share null_share_stderr".split()
-    }
+    names = ("checkpoint", "step", "k", "label", "fraction", "null_uniform", "null_share", "null_share_stderr")
+    rows: dict[str, list[Any]] = {name: [] for name in names}
     for index in range(count):
         for k, label in ((C - 1, "C-1"), (C, "C"), (10, "10")):
             fraction = 0.12 + 0.75 * t[index] ** 0.6 + (0.01 if k == C else 0) + 0.02 * np.sin(5 * t[index])

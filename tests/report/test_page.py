@@ -1,0 +1,258 @@
+"""The report of a run: whole, in parts, and with hostile text in it."""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import html
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import matplotlib.image
+import numpy as np
+import plotly.graph_objects as go
+import pyarrow as pa
+import pytest
+
+from distlandscape.cli import report as command
+from distlandscape.errors import InputError
+from distlandscape.record.run import Run
+from distlandscape.report import make_report
+from distlandscape.report.style import DARK, LIGHT
+from tests.report.fabricate import TABLES, TOP, make_run
+
+FIGURES = ("density", "eigenvalues", "confinement", "training")
+HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)> $\\frac{ & 'quoted' \"text\""
+
+
+def source_of(page: Path) -> str:
+    """The page without plotly's own script."""
+    text = page.read_text(encoding="utf-8")
+    start = text.index("<script>", text.index('id="themes"'))
+    return text[:start] + text[text.index("</script>", start) :]
+
+
+def words_of(page: Path) -> str:
+    """What a reader sees, without tags and scripts."""
+    text = re.sub(r"<(script|style)\b.*?</\1>", "", source_of(page), flags=re.DOTALL)
+    return " ".join(html.unescape(re.sub(r"<[^>]*>", "", text)).split())
+
+
+def figures_of(page: Path) -> dict[str, dict[str, Any]]:
+    found = re.findall(
+        r'<script type="application/json" data-figure="(\w+)">(.*?)</script>', source_of(page), re.DOTALL
+    )
+    return {name: json.loads(text) for name, text in found}
+
+
+def test_the_report_of_a_finished_run_is_complete(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    page = make_report(run.path)
+
+    assert page == run.path / "report.html"
+    assert sorted(path.name for path in run.path.glob("figures/*")) == sorted(f"{name}.png" for name in FIGURES)
+    for name in FIGURES:
+        image = matplotlib.image.imread(run.path / "figures" / f"{name}.png")
+        assert image.shape[1] > 1000
+        assert image[..., :3].std() > 0.05, f"{name} is blank"
+
+    seen = words_of(page)
+    assert "The certified largest eigenvalue of the Hessian is 12.000000 ± " in seen
+    assert "all 25 eigenpairs converged." in seen
+    trace = run.result["trace"]
+    assert f"its trace is {trace['value']:.2f} ± {trace['stderr']:.2f}" in seen
+    assert "5,000 parameters · 1,797 samples · 10 classes · 312 passes over the data · 2 workers · 41.7 s" in seen
+    assert "1.30×10⁻⁷" in seen
+    assert "not converged" not in seen.partition("Eigenvalue density")[0]
+    assert f"<title>{run.path.name}</title>" in source_of(page)
+    assert set(figures_of(page)) == set(FIGURES)
+
+
+def test_the_page_loads_nothing(tmp_path: Path) -> None:
+    source = source_of(make_report(make_run(tmp_path).path))
+    loads = re.findall(r"""(?:src|href|srcset|action|data)\s*=\s*["']([^"']*)""", source)
+    assert loads
+    assert all(load.startswith("data:") for load in loads)
+    assert not re.search(r"url\(|@import|<link|<iframe", source)
+    assert "default-src 'none'" in source
+
+
+def test_each_figure_offers_its_data(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    source = source_of(make_report(run.path))
+    links = re.findall(r'<a href="data:text/csv;charset=utf-8;base64,([^"]*)" download="([^"]*)">', source)
+    assert [name for _, name in links] == [f"{run.path.name}-{name}.csv" for name in FIGURES]
+    lines = base64.b64decode(links[1][0]).decode().splitlines()
+    assert lines[0] == '"end","index","eigenvalue","residual","converged"'
+    assert float(lines[1].split(",")[2]) == run.result["eigenvalues"][0]
+
+
+@pytest.mark.parametrize("colours", [LIGHT, DARK])
+def test_plotly_accepts_the_figures(tmp_path: Path, colours: dict[str, str]) -> None:
+    text = json.dumps(figures_of(make_report(make_run(tmp_path, unconverged=3).path)))
+    coloured = re.sub(r'"@([\w-]+)"', lambda match: f'"{colours[match[1]]}"', text)
+    for figure in json.loads(coloured).values():
+        go.Figure(figure)
+
+
+def test_what_has_not_converged_is_never_shown_as_if_it_had(tmp_path: Path) -> None:
+    page = make_report(make_run(tmp_path, unconverged=4, status="unconverged").path)
+    seen = words_of(page)
+    assert seen.index("4 of 25 eigenpairs have not converged.") < seen.index("largest eigenvalue of the Hessian")
+    assert "21 of 25 pairs converged: raise spectrum.max_steps." in seen
+    assert source_of(page).count('<span class="no">no</span>') == 4
+    hollow = [t for t in figures_of(page)["eigenvalues"]["data"] if t.get("marker", {}).get("symbol") == "circle-open"]
+    assert [len(trace["x"]) for trace in hollow] == [4, 4]
+
+
+def test_an_unconverged_largest_eigenvalue_is_no_answer(tmp_path: Path) -> None:
+    seen = words_of(make_report(make_run(tmp_path, unconverged=TOP, status="unconverged").path))
+    assert "The largest eigenvalue of the Hessian has not converged (so far at least 12.00, residual " in seen
+    assert "certified largest" not in seen
+
+
+@pytest.mark.parametrize("absent", TABLES)
+def test_a_missing_table_costs_its_figure_only(tmp_path: Path, absent: str) -> None:
+    tables = tuple(name for name in TABLES if name != absent)
+    run = make_run(tmp_path, tables=tables, finished=False, status="interrupted")
+    page = make_report(run.path)
+    lost = {"checkpoints": "training"}.get(absent, absent)
+    assert set(figures_of(page)) == set(FIGURES) - {lost}
+    assert {path.stem for path in run.path.glob("figures/*.png")} == set(FIGURES) - {lost}
+    seen = words_of(page)
+    assert f"This run was interrupted. Continue it where it stopped with: distlandscape resume {run.path}." in seen
+    names = {"estimates": "trace and Frobenius norm", "confinement": "gradient confinement"}
+    names |= {"eigenvalues": "eigenvalues", "density": "eigenvalue density", "checkpoints": "the course of training"}
+    assert f"Not here yet: {names[absent]}" in seen
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [(None, "This run has not ended."), ("failed", "This run failed. the machine went away. Remove the cause")],
+)
+def test_an_empty_run_says_so(tmp_path: Path, status: str | None, words: str) -> None:
+    page = make_report(make_run(tmp_path, tables=(), finished=False, status=status).path)
+    assert words in words_of(page)
+    assert "distlandscape resume" in words_of(page)
+    assert figures_of(page) == {}
+
+
+def test_a_finished_run_without_its_tables_is_called_incomplete(tmp_path: Path) -> None:
+    seen = words_of(make_report(make_run(tmp_path, tables=("eigenvalues",)).path))
+    assert (
+        "Parts are missing. The run directory has no table for: eigenvalue density, trace and Frobenius norm." in seen
+    )
+    assert "Not part of this run: gradient confinement, the course of training" in seen
+
+
+def test_a_run_that_is_about_to_end_reads_as_finished(tmp_path: Path) -> None:
+    seen = words_of(make_report(make_run(tmp_path, status=None).path))
+    assert "has not ended" not in seen
+
+
+def test_one_checkpoint_is_no_curve(tmp_path: Path) -> None:
+    page = make_report(make_run(tmp_path, checkpoints=1).path)
+    assert set(figures_of(page)) == {"density", "eigenvalues", "confinement"}
+    assert "Not part of this run: the course of training (two checkpoints or more)." in words_of(page)
+
+
+def test_an_unrepeatable_product_is_said(tmp_path: Path) -> None:
+    trust = {"relation": 3.2e-3, "orthogonality": 1e-7, "symmetry": 1e-2, "norm": 12.0}
+    seen = words_of(make_report(make_run(tmp_path, trust=trust).path))
+    assert "The residuals are not certified. The Lanczos relation holds only to 0.0032 of ‖H‖" in seen
+    assert "certified largest" not in seen
+
+
+def test_hostile_text_is_text(tmp_path: Path) -> None:
+    texts = {"model": HOSTILE, "data": HOSTILE, "status": HOSTILE, "provenance": {HOSTILE: HOSTILE}}
+    page = make_report(make_run(tmp_path, unconverged=1, **texts).path)
+    source = source_of(page)
+    assert "<script>alert" not in source
+    assert "<img src=x" not in source
+    assert words_of(page).count("<script>alert(1)</script>") >= 4
+
+
+def test_passwords_stay_out(tmp_path: Path) -> None:
+    run = make_run(tmp_path, provenance={"remote": "https://me:secret-word@git.example/x"})
+    assert "secret-word" in (run.path / "config.yaml").read_text()
+    assert "secret-word" not in make_report(run.path).read_text(encoding="utf-8")
+
+
+def spectrum_run(out: Path, top: list[float], nodes: list[float], classes: int | None = None) -> Run:
+    """A finished run with these eigenvalues and these nodes besides."""
+    run = make_run(out, tables=(), classes=classes, parameters=None, trust={"norm": None, "relation": None})
+    count = len(top)
+    columns = {"index": range(count), "eigenvalue": top, "residual": [0.0] * count, "converged": [True] * count}
+    run.write_table("eigenvalues", pa.table({"end": ["top"] * count, **columns}))
+    weights = np.full(len(nodes), 1 / max(len(nodes), 1))
+    draw = np.zeros(len(nodes), dtype=int)
+    run.write_table("density", pa.table({"draw": draw, "node": np.array(nodes, dtype=float), "weight": weights}))
+    return run
+
+
+@pytest.mark.parametrize(
+    ("top", "nodes", "classes"),
+    [
+        ([1.0, 1.0, 1.0], [1.0], 3),  # the identity
+        ([0.0, 0.0], [0.0], 2),  # the zero matrix
+        ([-1.0, -2.0], [-2.0, -4.0, -8.0], 10),  # all negative, fewer pairs than classes
+        ([3.0, 2.0, -0.1], list(np.linspace(-3, 3, 40)), 2),  # a wide bulk
+        ([3e-9, 2e-9], [1e-12, 1e-10], None),  # no classes
+        ([5.0], [], 2),  # no draws
+    ],
+)
+def test_odd_spectra_are_drawn(tmp_path: Path, top: list[float], nodes: list[float], classes: int | None) -> None:
+    run = spectrum_run(tmp_path, top, nodes, classes)
+    page = make_report(run.path)
+    assert set(figures_of(page)) == ({"density", "eigenvalues"} if nodes else {"eigenvalues"})
+
+
+def test_gaps_in_the_tables_are_gaps(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    table = run.table("confinement")
+    assert table is not None
+    empty = pa.array([None] * table.num_rows, pa.float64())
+    for name in ("null_share", "null_share_stderr"):
+        table = table.set_column(table.column_names.index(name), name, empty)
+    run.write_table("confinement", table)
+    checkpoints = run.table("checkpoints")
+    assert checkpoints is not None
+    late = pa.array([None] * 7 + [3.0])
+    run.write_table(
+        "checkpoints", checkpoints.set_column(checkpoints.column_names.index("lambda_max"), "lambda_max", late)
+    )
+    figures = figures_of(make_report(run.path))
+    assert not any("share" in trace["name"] for trace in figures["confinement"]["data"])
+    assert figures["training"]["data"][2]["y"] == [None] * 7 + [3.0]
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is not a run directory"):
+        make_report(tmp_path)
+
+
+def test_the_command_says_where_the_page_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    parser = argparse.ArgumentParser()
+    command.add_parser(parser.add_subparsers())
+    run = make_run(tmp_path)
+    args = parser.parse_args(["report", str(run.path)])
+    assert args.run(args) == 0
+    assert str(run.path / "report.html") in capsys.readouterr().out
+    args = parser.parse_args(["report", str(run.path), "--json"])
+    assert args.run(args) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["report"] == str(run.path / "report.html")
+    assert [Path(path).stem for path in answer["figures"]] == sorted(FIGURES)
+    with pytest.raises(InputError):
+        command.run(parser.parse_args(["report", str(tmp_path)]))
+
+
+def test_naming_the_report_imports_nothing_slow() -> None:
+    slow = {"matplotlib", "plotly", "jinja2", "torch"}
+    code = f"import sys, distlandscape.report; print(sorted({slow} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
