@@ -20,7 +20,7 @@ DOCS := $(VENV)/.installed-docs
 # Two pips must never write into one environment at the same time.
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-browser lint docs clean
+.PHONY: help quickstart test test-browser lint docs bench clean
 
 help:
 	@echo "make quickstart    train a small network, measure its Hessian spectrum, print where the page is"
@@ -28,6 +28,7 @@ help:
 	@echo "make test-browser  open the page in headless Chromium and check it"
 	@echo "make lint          ruff, mypy and the import contracts"
 	@echo "make docs          build the documentation into docs/_build/html"
+	@echo "make bench         cost of a product in gradients, beside a peer and over Ray workers (Markdown)"
 	@echo "make clean         remove .venv, caches and built documentation; results/ is kept"
 
 $(VENV)/pyvenv.cfg:
@@ -82,6 +83,9 @@ lint: $(LINT)
 docs: $(DOCS)
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
 	@echo "Built docs/_build/html/index.html"
+
+bench: $(TEST)
+	$(BIN)/python tests/benchmarks/bench.py
 
 clean:
 	rm -rf $(VENV) build dist docs/_build docs/jupyter_execute

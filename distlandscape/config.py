@@ -25,7 +25,7 @@ def _no_bool(value: Any) -> Any:
 Integer = Annotated[int, BeforeValidator(_no_bool)]
 Real = Annotated[float, BeforeValidator(_no_bool)]
 MAX_SEED = 2**63 - 1  # what torch's generators take
-MAX_BYTES = 2**20  # of a configuration file
+MAX_BYTES = 2**16  # of a configuration file
 
 
 class _Section(BaseModel):
@@ -163,24 +163,25 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         raise InputError(
             f"the configuration {path} must be a mapping of sections (data: …, model: …), not a {type(tree).__name__}"
         )
-    return {
-        key: {} if value is None else value for key, value in tree.items()
-    }  # a section whose keys are commented out
+    # A section without keys, as when all of them are commented out, is an empty one.
+    return {key: {} if value is None else value for key, value in tree.items()}
 
 
 def _assign(tree: dict[str, Any], assignment: str) -> None:
     key, equals, text = assignment.partition("=")
     parts = key.strip().split(".")
     if not equals or not all(parts):
-        raise InputError(f"--set {assignment!r} is not of the form section.key=value, for example spectrum.k=20")
+        raise InputError(f"--set {_brief(assignment)} is not of the form section.key=value, for example spectrum.k=20")
     try:
         value = _parse(text)
     except yaml.YAMLError as error:
-        raise InputError(f"--set {assignment!r}: the value is not valid YAML: {_problem(error)}; quote it") from None
+        raise InputError(
+            f"--set {_brief(assignment)}: the value is not valid YAML: {_problem(error)}; quote it"
+        ) from None
     for part in parts[:-1]:
         branch = tree.setdefault(part, {})
         if not isinstance(branch, dict):
-            raise InputError(f"--set {assignment!r}: {part!r} is not a section with keys; set it as a whole")
+            raise InputError(f"--set {_brief(assignment)}: {part!r} is not a section with keys; set it as a whole")
         tree = branch
     tree[parts[-1]] = value
 
@@ -190,14 +191,17 @@ class _Loader(yaml.SafeLoader):
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
-            raise yaml.MarkedYAMLError(None, None, "references (*name) are not allowed", self.peek_event().start_mark)
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            raise yaml.MarkedYAMLError(None, None, "references (*name) are not allowed", mark)
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [(key.value, key.start_mark) for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        for position, (key, mark) in enumerate(keys):
-            if any(key == earlier for earlier, _ in keys[:position]):
-                raise yaml.MarkedYAMLError(None, None, f"the key {key!r} appears twice", mark)
+        seen = set()
+        for key, _ in node.value:
+            name = str(key.value)
+            if name in seen:
+                raise yaml.MarkedYAMLError(None, None, f"the key {name!r} appears twice", key.start_mark)
+            seen.add(name)
         return super().construct_mapping(node, deep=True)
 
 
@@ -238,9 +242,12 @@ def _sentence(error: ValidationError) -> str:
     message = _MESSAGES.get(
         first["type"], first["msg"].removeprefix("Value error, ").replace("Input should", "it must")
     )
-    given = repr(first["input"])
-    given = given if len(given) <= 80 else given[:79] + "…"
-    return f"configuration key {key!r} is {given}, but {message}; correct it"
+    return f"configuration key {key!r} is {_brief(first['input'])}, but {message}; correct it"
+
+
+def _brief(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:79] + "…"
 
 
 _MESSAGES = {
@@ -253,7 +260,9 @@ _MESSAGES = {
     "float_type": "it must be a number",
     "float_parsing": "it must be a number",
     "finite_number": "it must be a finite number",
-    "invalid_key": "its name must be text",
+    "string_too_short": "it must not be empty",
+    "invalid_key": "names of keys must be text: put it in quotes",
+    "invalid-json-value": "it must be a number, text, true, false, a list or a mapping: put it in quotes",
 }
 
 

@@ -6,8 +6,10 @@ Shapes: P parameters, N samples, n samples of a micro-batch, C logits.
 from __future__ import annotations
 
 import copy
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
+from typing import Any
 
 import numpy as np
 import torch
@@ -71,22 +73,22 @@ class Objective:
             raise InputError(
                 f"loss {loss!r} is unknown; known: {', '.join(LOSSES)}, or a function of one value a sample"
             )
+        if not isinstance(loss, str) and not callable(loss):
+            raise InputError(f"loss {loss!r} is neither a name ({', '.join(LOSSES)}) nor a function; give one of them")
         self.loss: Loss = LOSSES[loss] if isinstance(loss, str) else loss
         self.classification = loss == "cross_entropy"
-        self.data = (
-            data if isinstance(data, BlockStore) else BlockStore.from_arrays(np.asarray(data[0]), np.asarray(data[1]))
-        )
+        self.data = data if isinstance(data, BlockStore) else _store(data)
         self.dtype = dtype or _parameter_dtype(model)
         if self.dtype not in (torch.float32, torch.float64):
             raise InputError(f"dtype {self.dtype} is not supported; choose torch.float32 or torch.float64")
+        _require_population_statistics(model)
         self.model = copy.deepcopy(model).to(self.dtype).eval().requires_grad_(False)
         named = dict(self.model.named_parameters())
         self.names = _selected(list(named), parameters)
         self.shapes = [named[name].shape for name in self.names]
         self.sizes = [named[name].numel() for name in self.names]
-        self.theta = torch.cat([named[name].reshape(-1) for name in self.names]).cpu()
-        if not all(bool(torch.isfinite(p).all()) for p in named.values()):
-            raise InputError("the weights hold NaN or infinite values; give other weights")
+        self._places = _places(self.model)
+        self._take_theta()
         self.outputs = self._check_sample()
 
     @property
@@ -105,13 +107,28 @@ class Objective:
         return weights_sha256(self.model)
 
     def with_weights(self, state: Mapping[str, Tensor]) -> Objective:
-        """The same objective at other weights and buffers, given as a state dict."""
+        """The same objective at other weights and buffers, given as a state dict.
+
+        Raises:
+            InputError: names or shapes that do not fit, NaN or inf.
+        """
         other = copy.copy(self)
         other.model = copy.deepcopy(self.model)
-        other.model.load_state_dict(dict(state))
-        named = dict(other.model.named_parameters())
-        other.theta = torch.cat([named[name].reshape(-1) for name in self.names]).cpu()
+        try:
+            other.model.load_state_dict(dict(state))
+        except RuntimeError as error:
+            raise InputError(
+                f"the weights do not fit the model ({_brief(error)}); give weights of this model"
+            ) from error
+        other._take_theta()
         return other
+
+    def _take_theta(self) -> None:
+        for name, tensor in [*self.model.named_parameters(), *self.model.named_buffers()]:
+            if not torch.isfinite(tensor).all():
+                raise InputError(f"the weights hold NaN or infinite values, in {name!r}; give other weights")
+        named = dict(self.model.named_parameters())
+        self.theta = torch.cat([named[name].reshape(-1) for name in self.names]).cpu()
 
     def trainable_copy(self) -> nn.Module:
         """A copy of the model on the CPU in which the objective's parameters, and only those, take gradients."""
@@ -132,7 +149,12 @@ class Objective:
 
     def logits(self, leaves: Sequence[Tensor], x: Tensor) -> Tensor:
         """Logits (n, C) of samples ``x`` (n, …)."""
-        out: Tensor = functional_call(self.model, dict(zip(self.names, leaves, strict=True)), (x,))
+        # Not functional_call's own handling of ties: for a module registered under two names it leaves the model
+        # changed behind (torch 2.13), and later derivatives miss a use of its parameters.
+        tensors = {
+            place: leaf for name, leaf in zip(self.names, leaves, strict=True) for place in self._places[name]
+        }
+        out: Tensor = functional_call(self.model, tensors, (x,), tie_weights=False)
         return out
 
     def loss_sum(self, leaves: Sequence[Tensor], x: Tensor, y: Tensor) -> Tensor:
@@ -140,7 +162,7 @@ class Objective:
         return self.loss(self.logits(leaves, x), y).sum()
 
     def tensors(self, x: Samples, y: Samples, device: torch.device) -> tuple[Tensor, Tensor]:
-        """A micro-batch as fresh tensors: real numbers and bytes in the objective's dtype, other integers as they are."""
+        """A micro-batch as fresh tensors: real numbers and bytes in the objective's dtype, other integers as int64."""
         return self._tensor(x, device), self._tensor(y, device)
 
     def _tensor(self, array: Samples, device: torch.device) -> Tensor:
@@ -149,28 +171,30 @@ class Objective:
         return tensor.to(device=device, dtype=self.dtype if real else torch.int64)
 
     def _check_sample(self) -> int:
-        x, y = self.data.block(0)
-        inputs, targets = self.tensors(x[:1], y[:1], next(self.model.parameters()).device)
+        x, y = (array[:2] for array in self.data.block(0))  # two samples, where there are two, tell a mean from a value
+        n = len(x)
+        inputs, targets = self.tensors(x, y, next(self.model.parameters()).device)
         try:
             with torch.no_grad():
                 logits = self.model(inputs)
         except Exception as error:
+            hint = "" if inputs.is_floating_point() else " and type (whole numbers stay so; convert them to float32)"
             raise InputError(
-                f"the model does not accept samples of shape {x.shape[1:]} ({error}); give data that fit it"
+                f"the model does not accept samples of shape {x.shape[1:]} ({_brief(error)}); give data that fit it in"
+                f" shape{hint}"
             ) from error
-        if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != 1:
+        if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != n:
             raise InputError("the model must return logits of shape (n, C) for n samples; wrap it so that it does")
         self._check_targets(logits.shape[1])
         try:
-            values = self.loss(logits, targets)
+            values: Any = self.loss(logits, targets)
         except Exception as error:
             raise InputError(
-                f"the loss cannot be computed from these targets ({error}); give targets that fit"
+                f"the loss cannot be computed from these targets ({_brief(error)}); give targets that fit"
             ) from error
-        if values.shape != (1,):
-            raise InputError(
-                f"the loss must return one value a sample, (n,), not shape {tuple(values.shape)} for n = 1"
-            )
+        if not isinstance(values, Tensor) or values.shape != (n,):
+            what = f"shape {tuple(values.shape)} for n = {n}" if isinstance(values, Tensor) else type(values).__name__
+            raise InputError(f"the loss must return one value a sample, (n,), not {what}; do not average or sum it")
         return int(logits.shape[1])
 
     def _check_targets(self, outputs: int) -> None:
@@ -196,6 +220,36 @@ class Objective:
                 )
 
 
+def _brief(error: Exception) -> str:
+    return textwrap.shorten(str(error), 200, placeholder="…") or type(error).__name__
+
+
+def _store(data: Any) -> BlockStore:
+    if not isinstance(data, (tuple, list)) or len(data) != 2:
+        raise InputError(f"data must be (X, y) or a BlockStore, not a {type(data).__name__}; give both arrays")
+    x, y = (a.detach().cpu().numpy() if isinstance(a, Tensor) else np.asarray(a) for a in data)
+    return BlockStore.from_arrays(x, y)
+
+
+def _places(model: nn.Module) -> dict[str, list[str]]:
+    """Every place a parameter is used from, under its name; tied parameters have several, each module counts once."""
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    places: dict[str, list[str]] = {name: [] for name in names.values()}
+    for prefix, module in model.named_modules():
+        for name, parameter in module.named_parameters(recurse=False, remove_duplicate=False):
+            places[names[id(parameter)]].append(f"{prefix}.{name}" if prefix else name)
+    return places
+
+
+def _require_population_statistics(model: nn.Module) -> None:
+    for name, module in model.named_modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_mean is None:
+            raise InputError(
+                f"the normalisation layer {name!r} keeps no running statistics, so its output depends on how samples"
+                " are batched; build it with track_running_stats=True"
+            )
+
+
 def _parameter_dtype(model: nn.Module) -> torch.dtype:
     for parameter in model.parameters():
         return parameter.dtype
@@ -205,6 +259,8 @@ def _parameter_dtype(model: nn.Module) -> torch.dtype:
 def _selected(names: list[str], patterns: Sequence[str] | None) -> list[str]:
     if patterns is None:
         return names
+    if isinstance(patterns, str):
+        raise InputError(f"objective.parameters must be a list of patterns, not one text; give [{patterns!r}]")
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in names):
             raise InputError(f"objective.parameters: no parameter matches {pattern!r}; there are {', '.join(names)}")

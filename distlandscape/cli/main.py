@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         return _fail(str(error), BAD_INPUT)
     except (KeyboardInterrupt, Interrupted):
-        return _fail("interrupted; go on with the resume command above", INTERRUPTED)
+        return _fail("interrupted; a run that had begun can be resumed, see above", INTERRUPTED)
     except Exception as error:
         if os.environ.get("DISTLANDSCAPE_DEBUG"):
             traceback.print_exc()

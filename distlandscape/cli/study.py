@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
+import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,8 +49,15 @@ def finish(outcome: Outcome, args: argparse.Namespace) -> None:
     if args.json:
         print(json.dumps(outcome.result, allow_nan=False), file=args.stdout, flush=True)
         return
-    for line in [*summary_lines(outcome.result), "", f"open MLflow:  {outcome.open_mlflow}"]:
+    for line in [*summary_lines(outcome.result), "", f"open MLflow:  {_runnable(outcome.open_mlflow)}"]:
         print(line, file=args.stdout, flush=True)
+
+
+def _runnable(command: str) -> str:
+    """The command with mlflow's full path where the environment of this process is not the shell's."""
+    program, _, rest = command.partition(" ")
+    beside = Path(sys.executable).parent / program
+    return f"{shlex.quote(str(beside))} {rest}" if not shutil.which(program) and beside.exists() else command
 
 
 def page_maker() -> Callable[[Path], Path]:

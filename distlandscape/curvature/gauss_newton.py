@@ -16,11 +16,14 @@ def gauss_newton_products(objective: Objective, x: Tensor, y: Tensor, V_KP: Tens
     """
     leaves = objective.leaves()
     logits = objective.logits(leaves, x)
+    if not logits.requires_grad:  # they do not depend on θ
+        return (V_KP.new_zeros(V_KP.shape),)
     # u ↦ Jᵀu is linear in u, so its derivative with respect to u, contracted with v, is Jv.
     u = torch.zeros_like(logits, requires_grad=True)
     pulled = torch.autograd.grad(logits, leaves, u, create_graph=True, allow_unused=True, materialize_grads=True)
     z = logits.detach().requires_grad_(True)
-    slope = torch.autograd.grad(objective.loss(z, y).sum(), z, create_graph=True)[0]
+    loss = objective.loss(z, y).sum()
+    slope = torch.autograd.grad(loss, z, create_graph=True)[0] if loss.requires_grad else z.detach()
     cotangents = []
     for v in V_KP:
         moving = [(p, t) for p, t in zip(pulled, objective.split(v), strict=True) if p.requires_grad]

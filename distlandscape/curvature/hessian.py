@@ -15,7 +15,8 @@ def hessian_products(objective: Objective, x: Tensor, y: Tensor, V_KP: Tensor) -
     Cost: forward and first backward once, one second backward a vector.
     """
     leaves = objective.leaves()
-    gradient = torch.autograd.grad(
-        objective.loss_sum(leaves, x, y), leaves, create_graph=True, allow_unused=True, materialize_grads=True
-    )
+    loss = objective.loss_sum(leaves, x, y)
+    if not loss.requires_grad:  # the loss does not depend on θ
+        return (V_KP.new_zeros(V_KP.shape),)
+    gradient = torch.autograd.grad(loss, leaves, create_graph=True, allow_unused=True, materialize_grads=True)
     return (pullbacks(objective, gradient, leaves, [objective.split(v) for v in V_KP]),)

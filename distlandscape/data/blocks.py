@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -63,10 +64,10 @@ class BlockStore:
         Raises:
             InputError: missing, or not a block store.
         """
-        file = Path(path)
+        file = Path(path).absolute()
         try:
             return cls(pa.ipc.open_file(pa.memory_map(str(file))), file)
-        except (OSError, pa.ArrowInvalid, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):
             raise InputError(f"{file} is not a block store that can be read; import the data again") from None
 
     def write(self, path: str | Path) -> BlockStore:
@@ -109,16 +110,16 @@ def block_bounds(samples: int, blocks: int) -> list[int]:
 def _checked(x: npt.ArrayLike, y: npt.ArrayLike, blocks: int | None) -> tuple[Samples, Samples, int]:
     x, y = np.asarray(x), np.asarray(y)
     for name, array in (("x", x), ("y", y)):
-        if array.dtype.kind not in "fiub":
-            raise InputError(f"{name} has elements of type {array.dtype}; give numbers")
+        if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
+            raise InputError(f"{name} has elements of type {array.dtype}; give float32, float64 or whole numbers")
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise InputError(f"{name} holds NaN or infinite values; remove those samples")
     if x.ndim < 2 or y.ndim not in (1, 2):
         raise InputError(f"x must be (N, …) and y (N,) or (N, C), not {x.shape} and {y.shape}")
     if len(x) != len(y):
         raise InputError(f"x has {len(x)} samples and y has {len(y)}; give one target per sample")
-    if not x.size:
-        raise InputError("the data set is empty; give at least one sample")
+    if not x.size or not y.size:
+        raise InputError(f"the data set is empty: x is {x.shape} and y {y.shape}; give at least one sample")
     most = default_blocks(len(x)) if len(x) < DEFAULT_BLOCKS * MIN_SAMPLES else len(x) // MIN_SAMPLES
     if blocks is None:
         blocks = default_blocks(len(x))
@@ -128,8 +129,7 @@ def _checked(x: npt.ArrayLike, y: npt.ArrayLike, blocks: int | None) -> tuple[Sa
         raise InputError(f"data.blocks={blocks} is too many for {len(x)} samples; choose at most {most}")
     if y.ndim == 1 and y.dtype.kind in "iub":
         y = y.astype(np.int64)
-    if x.dtype == np.bool_:
-        x = x.astype(np.uint8)
+    x, y = (array.astype(np.uint8) if array.dtype == np.bool_ else array for array in (x, y))
     native = x.dtype.newbyteorder("=")
     return np.ascontiguousarray(x, dtype=native), np.ascontiguousarray(y, dtype=y.dtype.newbyteorder("=")), blocks
 
@@ -144,7 +144,7 @@ def _write(sink: pa.NativeFile, x: Samples, y: Samples, blocks: int, description
     fields = [pa.field("x", _column(x[:1]).type), pa.field("y", _column(y[:1]).type)]
     schema = pa.schema(fields, metadata={_METADATA: json.dumps(header).encode()})
     with pa.ipc.new_file(sink, schema) as writer:
-        for start, stop in zip(cut[:-1], cut[1:], strict=True):
+        for start, stop in pairwise(cut):
             columns = [_column(x[start:stop]), _column(y[start:stop])]
             writer.write_batch(pa.record_batch(columns, schema=schema))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -61,19 +60,25 @@ def _npz(path: str | None) -> tuple[Samples, Samples, str]:
         raise InputError("data.source=npz needs data.path, a file with arrays x and y")
     file = Path(path)
     try:
-        with np.load(file, allow_pickle=False) as archive:
+        with file.open("rb") as stream:  # numpy leaves a file it opened open when it cannot read it
+            archive = np.load(stream, allow_pickle=False)
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise InputError(f"{file} is a single array, not an npz archive; save arrays x and y with numpy.savez")
             missing = [name for name in ("x", "y") if name not in archive]
             if missing:
                 raise InputError(f"{file} has no array {missing[0]!r} (it has {sorted(archive)}); save x and y")
             x, y = archive["x"], archive["y"]
+            if not isinstance(x, np.ndarray) or not isinstance(y, np.ndarray):  # numpy hands on other members as bytes
+                raise ValueError("a member is no array")
     except InputError:
         raise
     except FileNotFoundError:
         raise InputError(f"data.path {file} does not exist; give an npz file with arrays x and y") from None
-    except (OSError, EOFError, zipfile.BadZipFile, ValueError) as error:
-        reason = "it holds Python objects" if "pickle" in str(error).lower() else "it is damaged or not an npz archive"
+    except PermissionError:
+        raise InputError(f"data.path {file} may not be read; change its permissions or give another file") from None
+    except Exception as error:  # zip, zlib and numpy each have their own ways to fail on a damaged or hostile file
+        objects = str(error).startswith("Object arrays")
+        reason = "it holds Python objects" if objects else "it is damaged or not an npz archive"
         raise InputError(f"cannot read {file}: {reason}; save plain numeric arrays with numpy.savez") from None
     if x.ndim < 1 or y.ndim < 1:
         raise InputError(f"x and y in {file} must be arrays with one row a sample, not {x.shape} and {y.shape}")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import inspect
+import textwrap
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,6 +14,7 @@ from torch import nn
 from distlandscape.errors import InputError
 from distlandscape.models.zoo import cnn, mlp
 
+MAX_OUTPUTS = 2**20  # beyond this, labels are no class numbers
 ZOO: dict[str, Callable[..., nn.Module]] = {"mlp": mlp, "cnn": cnn}
 
 
@@ -27,6 +30,13 @@ def build_model(name: str, input_shape: Sequence[int], outputs: int, options: di
     factory = _import(name) if foreign else ZOO.get(name)
     if factory is None:
         raise InputError(f"unknown model.name {name!r}; known: {', '.join(sorted(ZOO))}, or package.module:factory")
+    if not foreign:
+        known = list(inspect.signature(factory).parameters)[2:]
+        unknown = sorted(set(options) - set(known))
+        if unknown:
+            raise InputError(f"model {name} has no option {unknown[0]!r}; known in model.options: {', '.join(known)}")
+        if outputs > MAX_OUTPUTS:
+            raise InputError(f"the labels ask for {outputs} outputs; number the classes 0…C−1")
     arguments = () if foreign else (tuple(input_shape), outputs)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -35,7 +45,8 @@ def build_model(name: str, input_shape: Sequence[int], outputs: int, options: di
         except InputError:
             raise
         except Exception as error:
-            raise InputError(f"model {name} cannot be built with options {options}: {error}; correct them") from error
+            reason = textwrap.shorten(str(error), 200, placeholder="…") or type(error).__name__
+            raise InputError(f"model {name} cannot be built with options {options}: {reason}; correct them") from error
     if not isinstance(model, nn.Module):
         raise InputError(
             f"model {name} made a {type(model).__name__}, not a torch.nn.Module; name a factory of modules"
@@ -47,8 +58,11 @@ def _import(path: str) -> Callable[..., nn.Module]:
     module, _, attribute = path.partition(":")
     try:
         factory = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise InputError(f"cannot import model {path!r}: {error}; give package.module:factory") from None
+    except (Exception, SystemExit) as error:  # whatever the user's module does when it is imported
+        reason = textwrap.shorten(f"{type(error).__name__}: {error}", 200, placeholder="…")
+        raise InputError(
+            f"cannot import model {path!r} ({reason}); give package.module:factory of an installed module"
+        ) from error
     if not callable(factory):
         raise InputError(f"model {path!r} is not callable; name a function or class that returns a module")
     result: Callable[..., nn.Module] = factory

@@ -16,7 +16,11 @@ from distlandscape.files import write_whole
 
 def save_weights(model: nn.Module, path: Path) -> None:
     """Write parameters and buffers, whole or not at all."""
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    # Cloned, because safetensors refuses tensors that share memory, as tied weights do.
+    state = {
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, tensor in model.state_dict().items()
+    }
     write_whole(path, lambda temporary: save_file(state, temporary))
 
 
@@ -28,10 +32,12 @@ def load_weights(model: nn.Module, path: str | Path) -> None:
     """
     file = Path(path)
     if not file.is_file():
-        raise InputError(f"model.weights {file} does not exist; give a safetensors file")
+        raise InputError(f"model.weights {file} is not an existing file; give a safetensors file")
     try:
         state = load_file(file)
-    except (SafetensorError, OSError) as error:
+    except OSError as error:
+        raise InputError(f"model.weights {file} cannot be read ({error.strerror}); give a readable file") from error
+    except SafetensorError as error:
         raise InputError(
             f"model.weights {file} is not a safetensors file; pickled weights are refused, convert them with"
             " safetensors.torch.save_file"
@@ -45,7 +51,12 @@ def load_weights(model: nn.Module, path: str | Path) -> None:
                 f"model.weights {file}: {name!r} has shape {tuple(state[name].shape)}, the model needs"
                 f" {tuple(tensor.shape)}; give weights of this very model"
             )
-        if not torch.isfinite(state[name]).all():
+        if state[name].is_floating_point() != tensor.is_floating_point():
+            raise InputError(
+                f"model.weights {file}: {name!r} holds {state[name].dtype}, the model needs {tensor.dtype};"
+                " give weights of this very model"
+            )
+        if not torch.isfinite(state[name].to(tensor.dtype)).all():
             raise InputError(f"model.weights {file}: {name!r} holds NaN or infinite values; give other weights")
     extra = sorted(set(state) - set(own))
     if extra:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 from torch import nn
@@ -29,7 +30,7 @@ def mlp(
     """
     widths = [math.prod(input_shape), *_widths("hidden", hidden), outputs]
     layers: list[nn.Module] = [nn.Flatten()]
-    for fan_in, fan_out in zip(widths[:-2], widths[1:-1], strict=True):
+    for fan_in, fan_out in pairwise(widths[:-1]):
         layers += [nn.Linear(fan_in, fan_out), _activation(activation)]
     return nn.Sequential(*layers, nn.Linear(widths[-2], widths[-1]))
 
@@ -58,8 +59,8 @@ def cnn(
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(planes * height * width, outputs))
 
 
-def _activation(name: str) -> nn.Module:
-    if name not in ACTIVATIONS:
+def _activation(name: Any) -> nn.Module:
+    if not isinstance(name, str) or name not in ACTIVATIONS:
         raise InputError(f"unknown activation {name!r}; known: {', '.join(ACTIVATIONS)}")
     return ACTIVATIONS[name]()
 

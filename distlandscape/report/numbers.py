@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+PLACES = 6  # decimals; more than anyone reads, however small a residual is
 SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 
 
@@ -41,12 +42,14 @@ def _cut(value: float, error: float) -> tuple[str, str, str]:
     """Value, error, and the power of ten that both are multiples of ('' for none)."""
     power = math.floor(math.log10(max(abs(value), error)))
     scale, suffix = (1.0, "") if -3 <= power < 6 else (10.0**power, times_power(power))
-    # Six decimals are more than anyone reads, however small a residual is.
-    places = min(6, max(0, 1 - math.floor(math.log10(error / scale))))
-    mean, margin = _signed(f"{value / scale:,.{places}f}"), f"{error / scale:,.{places}f}"
-    if float(margin.replace(",", "")) == 0:
-        margin = number(error / scale, 1)
-    return mean, margin, suffix
+    places = max(0, 1 - math.floor(math.log10(error / scale)))
+    margin = error / scale
+    if places > PLACES:
+        # The bound has to hold for the value as it is shown.
+        places, unit = PLACES, 10.0**-PLACES
+        margin = unit * math.ceil(margin / unit + 0.5)
+    mean = _signed(f"{value / scale:,.{places}f}")
+    return mean, f"{margin:,.{places}f}", suffix
 
 
 def times_power(power: int) -> str:

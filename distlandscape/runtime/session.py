@@ -6,12 +6,7 @@ import logging
 import os
 from pathlib import Path
 
-SAFE = {
-    # Undocumented: on Linux 0 makes every Ray port bind 127.0.0.1; tests/runtime/test_session.py holds it to that.
-    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
-    "RAY_AUTH_MODE": "token",
-    "RAY_USAGE_STATS_ENABLED": "0",
-}
+LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 
 
 def connect(cpus: float) -> bool:
@@ -22,8 +17,7 @@ def connect(cpus: float) -> bool:
     """
     inside = "RAY_ADDRESS" in os.environ or "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
     if not inside:
-        for name, value in SAFE.items():
-            os.environ.setdefault(name, value)
+        _stay_on_loopback()
     import ray
 
     if ray.is_initialized():
@@ -41,6 +35,19 @@ def connect(cpus: float) -> bool:
     )
     _private_token()
     return True
+
+
+def _stay_on_loopback() -> None:
+    """Make every port of a Ray to be started bind 127.0.0.1, also where ray was imported before.
+
+    Undocumented: on Linux the switch that allows clusters elsewhere, turned off, does it. tests/runtime/test_session.py
+    holds Ray to it. Ray turns its token on by itself for a local start.
+    """
+    os.environ.setdefault(LOOPBACK, "0")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    from ray._private import ray_constants
+
+    ray_constants.ENABLE_RAY_CLUSTER = os.environ[LOOPBACK] != "0"
 
 
 def disconnect() -> None:

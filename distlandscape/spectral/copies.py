@@ -10,14 +10,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import numpy.typing as npt
 
+from distlandscape.results import Trust
 from distlandscape.spectral.journal import Journal
-from distlandscape.spectral.lanczos import Lanczos, Ritz
+from distlandscape.spectral.lanczos import BREAKDOWN, Lanczos, Ritz
 from distlandscape.spectral.space import Array, Operator, Vector
 from distlandscape.spectral.stopping import residual_bounds
 
-CHECK = 2**41  # probe numbers of the check's start vectors
+CHECK = 2**61  # probe numbers of the check's start vectors
 ACCEPTED = 1e-3  # probability of a missed copy at which the check is content
+RESOLUTION = 1e-2  # of ‖H‖ beyond the edge: what lies further out is excluded at that probability in any case
 
 
 @dataclass
@@ -39,28 +42,42 @@ class Outcome:
 
 
 def add_missed_copies(
-    operator: Operator, pairs: Pairs, top: int, low: int, tol: float, limit: int, seed: int, journal: Journal
+    operator: Operator,
+    pairs: Pairs,
+    trust: Trust,
+    top: int,
+    low: int,
+    tol: float,
+    limit: int,
+    seed: int,
+    journal: Journal,
 ) -> tuple[Pairs, Outcome]:
-    """Look beyond both reported ends in the complement of ``pairs``; what is found takes its place among them."""
+    """Look beyond both reported ends in the complement of ``pairs``; what is found takes its place among them.
+
+    ``trust`` is the record of the run that found ``pairs``: its ‖H‖ is the scale of rounding, and the defect of its
+    relation is added to the residuals here as it was there. What was seen beyond an end when the steps ran out takes
+    its place too, with the residual it has: it proves that the pair it displaces was not the right one.
+    """
+    assert len(pairs.values) < operator.space.dim, "nothing can be missed by as many pairs as there are dimensions"
     passes, found = 0, 0
     for round_ in range(limit):
-        if len(pairs.values) >= operator.space.dim:
-            break
         name = f"check-{round_}"
         run = Lanczos(operator, limit, seed, CHECK + round_, pairs.vectors, journal, name)
-        verdict = _run_until_decided(run, pairs, top, low, tol, journal)
+        verdict = _run_until_decided(run, pairs, top, low, tol, trust.norm, journal)
         passes += run.steps
-        if verdict is None:
-            return pairs, Outcome(f"check not finished after {run.steps} steps: raise max_steps", None, passes)
+        if verdict.missed:
+            found += len(verdict.missed)
+            pairs = _merge(pairs, run, verdict, trust.relation * trust.norm, top, low)
+        if not verdict.settled:
+            words = f"{found} found and added, " if found else ""
+            return pairs, Outcome(f"{words}check not finished after {run.steps} steps: raise max_steps", None, passes)
         if not verdict.missed:
             words = f"{found} found and added" if found else "none found"
             words += f" by {passes} products in the complement"
             if verdict.probability > ACCEPTED:
                 return pairs, Outcome(f"{words}, where the next eigenvalue inward converged", None, passes)
             return pairs, Outcome(words, verdict.probability, passes)
-        found += len(verdict.missed)
-        pairs = _merge(pairs, run, verdict, top, low)
-    return pairs, Outcome(f"{found} found and added; the basis spans the whole space", 0.0, passes)
+    return pairs, Outcome(f"{found} found and added, check not finished after {limit} rounds: raise max_steps", None, passes)
 
 
 @dataclass(frozen=True)
@@ -68,73 +85,94 @@ class _Verdict:
     ritz: Ritz
     missed: list[int]
     probability: float
+    settled: bool
 
 
-def _run_until_decided(run: Lanczos, pairs: Pairs, top: int, low: int, tol: float, journal: Journal) -> _Verdict | None:
-    norm = float(np.max(np.abs(pairs.values)))
+def _run_until_decided(
+    run: Lanczos, pairs: Pairs, top: int, low: int, tol: float, norm: float, journal: Journal
+) -> _Verdict:
+    eps = run.operator.space.eps
+    edges = {1.0: float(pairs.values[top - 1])} if top else {}
+    edges |= {-1.0: float(pairs.values[top])} if low else {}
     while True:
         if run.steps:
             ritz = run.ritz()
-            good = ritz.residuals <= residual_bounds(ritz.values, tol, run.operator.space.eps, norm)
-            edges = [pairs.values[top - 1]] if top else []
-            edges += [-pairs.values[top]] if low else []
-            slacks = residual_bounds(np.array(edges), tol, run.operator.space.eps, norm)
-            sides = []
-            if top:
-                sides.append(_Side(ritz.values[::-1], good[::-1], edges[0], slacks[0]))
-            if low:
-                sides.append(_Side(-ritz.values, good, edges[-1], slacks[-1]))
-            if all(side.decided(run) for side in sides):
-                last = len(ritz.values) - 1
-                missed = {last - j for j in sides[0].beyond} if top else set()
-                missed |= set(sides[-1].beyond) if low else set()
-                return _Verdict(ritz, sorted(missed), max(side.probability for side in sides))
+            good = ritz.residuals <= residual_bounds(ritz.values, tol, eps, norm)
+            slack = {sign: float(residual_bounds(np.array([edge]), tol, eps, norm)[0]) for sign, edge in edges.items()}
+            sides = [_Side(ritz, good, sign, edge, slack[sign], norm) for sign, edge in edges.items()]
+            settled = all(side.decided(run) for side in sides)
+            if settled or run.full:
+                missed = {j for side in sides for j in side.beyond}
+                return _Verdict(ritz, sorted(missed), max(side.probability for side in sides), settled)
             journal.progress(run.name, run.steps, "looking for missed copies")
-        if run.full:
-            return None
         run.step()
 
 
 class _Side:
-    """One end of the spectrum, turned so that larger is further out."""
+    """One end of the spectrum: the upper for ``sign`` +1, the lower for −1."""
 
-    def __init__(self, values: Array, good: npt.NDArray[np.bool_], edge: float, slack: float) -> None:
-        self.values, self.good, self.edge = values, good, edge
-        self.beyond = [int(j) for j in np.flatnonzero(values > edge + slack)]
+    def __init__(
+        self, ritz: Ritz, good: npt.NDArray[np.bool_], sign: float, edge: float, slack: float, norm: float
+    ) -> None:
+        self.good, self.sign, self.edge = good, sign, edge
+        self.beyond = [int(j) for j in np.flatnonzero(sign * (ritz.values - edge) > slack)]
+        self.outermost = int(np.argmax(sign * ritz.values))
+        self.outermost_value = float(ritz.values[self.outermost])
+        self.margin = max(slack, RESOLUTION * norm) or 1.0  # the zero operator has no scale
         self.probability = 0.0
 
     def decided(self, run: Lanczos) -> bool:
-        """Copies beyond the edge have converged, or none is there: improbable, or the next value inward converged."""
-        if self.beyond:
-            return bool(self.good[self.beyond].all())
-        if not run.exhausted:
-            self.probability = self._hidden(run)
-        return self.probability <= ACCEPTED or bool(self.good[0])
+        """Copies beyond the edge have converged, or none is there.
 
-    def _hidden(self, run: Lanczos) -> float:
-        """Bound on the probability that an eigenvalue at the edge has not shown after m steps.
-
-        An eigenvector of weight ω in the start lifts the largest Ritz value θ above
-        (ω T² λ + (1−ω) θ_min)/(ω T² + 1 − ω), with T the Chebyshev polynomial of degree m−1 on [θ_min, θ] at λ. So a
-        hidden one has ω < (θ−θ_min)/((λ−θ) T²), and a random start in P dimensions has P(ω < x) ≤ √(2Px/π)
-        (Kuczyński & Woźniakowski 1992, in the form for a known edge).
+        Either one at the edge would have shown by now, or the next value inward converged and one clearly further out
+        would have shown: convergence alone can be that of a start vector that happens to lie in the bulk.
         """
-        top, bottom = float(self.values[0]), float(self.values[-1])
-        gap, spread = self.edge - top, top - bottom
-        if gap <= 0 or run.steps < 2:
+        if self.beyond:
+            return run.exhausted or bool(self.good[self.beyond].all())
+        if run.exhausted:
+            return True
+        self.probability = self._hidden(run, self.edge)
+        if self.probability <= ACCEPTED:
+            return True
+        return bool(self.good[self.outermost]) and self._hidden(run, self.edge + self.sign * self.margin) <= ACCEPTED
+
+    def _hidden(self, run: Lanczos, point: float) -> float:
+        """Bound on the probability that an eigenvalue at ``point`` or further out has not shown so far."""
+        if self.sign * (point - self.outermost_value) <= 0:
             return 1.0
-        if spread <= 0:
-            return 0.0
-        log_t = (run.steps - 1) * np.arccosh(1 + 2 * gap / spread) - np.log(2)
-        log_omega = np.log(spread / gap) - 2 * log_t
-        return float(min(1.0, np.exp(0.5 * (np.log(2 * run.operator.space.dim / np.pi) + log_omega))))
+        return float(min(1.0, np.exp(0.5 * (np.log(2 * run.operator.space.dim / np.pi) + log_share(run, point)))))
 
 
-def _merge(pairs: Pairs, run: Lanczos, verdict: _Verdict, top: int, low: int) -> Pairs:
+def log_share(run: Lanczos, point: float) -> float:
+    """Logarithm of a bound on the squared component ω of the start vector on an eigenvector of eigenvalue ``point``.
+
+    The measure of the start vector has mass ω there, and no measure has a larger mass at a point than its Christoffel
+    function, 1/Σ p_k² with the orthonormal polynomials p_0 … p_m of the recurrence (Szegő, Orthogonal Polynomials,
+    §3.4); beyond all Ritz values it falls outwards. A random start in P dimensions has P(ω < x) ≤ √(2Px/π), so a small
+    bound is improbable whatever the step at which it is read. Only the recurrence up to the first breakdown belongs to
+    the start vector; what was dropped there is at most of the size that counts as a breakdown.
+    """
+    r = run.recurrence
+    dropped = max(2 * BREAKDOWN * run.operator.space.eps * run.norm, float(np.finfo(np.float64).tiny))
+    previous, current, total, log_scale, before = 0.0, 1.0, 1.0, 0.0, 0.0
+    for alpha, beta in zip(r.alphas, r.betas, strict=True):
+        after = beta or dropped
+        previous, current = current, ((point - alpha) * current - before * previous) / after
+        if abs(current) > 1e100:
+            log_scale += 2 * float(np.log(abs(current)))
+            previous, total, current = previous / current, total / current / current, 1.0
+        total += current**2
+        before = after
+        if not beta:
+            break
+    return -(float(np.log(total)) + log_scale)
+
+
+def _merge(pairs: Pairs, run: Lanczos, verdict: _Verdict, defect: float, top: int, low: int) -> Pairs:
     """Put what was missed in its place, drop what falls out of the reported ends."""
     ritz, missed = verdict.ritz, verdict.missed
     values = np.concatenate([pairs.values, ritz.values[missed]])
-    residuals = np.concatenate([pairs.residuals, ritz.residuals[missed]])
+    residuals = np.concatenate([pairs.residuals, np.hypot(ritz.residuals[missed], defect)])
     vectors = [*pairs.vectors, *run.ritz_vectors(ritz.vectors[:, missed])]
     order = np.argsort(-values, kind="stable")
     kept = np.concatenate([order[:top], order[len(order) - low :]])

@@ -14,6 +14,7 @@ from distlandscape.spectral.lanczos import Lanczos, Ritz
 from distlandscape.spectral.space import Array, Operator, Vector
 
 ISOLATED = 1e-4  # residual over ‖H‖ at which a node from the end inward counts as an eigenvalue
+DRAW = 2**59  # probe numbers of the draws: a draw must not start where the run did that found the known pairs
 SIMPLE = 9.0  # largest weight·P a simple eigenvalue shows (χ² with one degree of freedom: 99.7 %)
 
 
@@ -42,7 +43,7 @@ def spectral_density(
         journal: keeps the state and shows progress.
 
     Returns:
-        Nodes and weights that sum to 1. Cost: draws × steps passes.
+        Nodes and weights that sum to 1. Cost: draws × steps passes, fewer where a Krylov space ends before.
 
     Raises:
         InputError: draws or steps below 1, or pairs of another dimension.
@@ -82,8 +83,8 @@ def spectral_density(
 
 
 def _draw(H: Operator, steps: int, seed: int, draw: int, locked: Sequence[Vector], journal: Journal) -> Lanczos:
-    run = Lanczos(H, steps, seed, draw, locked, journal, f"draw-{draw}")
-    while not run.full:
+    run = Lanczos(H, steps, seed, DRAW + draw, locked, journal, f"draw-{draw}")
+    while not (run.full or run.closed):  # what follows a breakdown says nothing about the start vector's measure
         run.step()
         journal.progress(run.name, run.steps, f"draw {draw + 1}, step {run.steps} of {run.capacity}")
     return run
@@ -94,8 +95,9 @@ def _outliers(ritz: Ritz, dim: int) -> npt.NDArray[np.intp]:
     norm = float(np.max(np.abs(ritz.values)))
     fit = (ritz.residuals <= ISOLATED * norm) & (ritz.vectors[0] ** 2 * dim <= SIMPLE)
     m = len(fit)
-    upper = m if fit.all() else int(np.argmin(fit[::-1]))
-    lower = 0 if fit.all() else int(np.argmin(fit))
+    if fit.all():  # every eigenvalue by itself, or, in a small space, distinct ones whose weights alone count copies
+        return np.arange(m if m == dim else 0)
+    upper, lower = int(np.argmin(fit[::-1])), int(np.argmin(fit))
     return np.concatenate([np.arange(lower), np.arange(m - upper, m)]).astype(np.intp)
 
 

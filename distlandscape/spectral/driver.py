@@ -75,6 +75,10 @@ class TensorBasis:
         norm_squared = tree_sum(self._rows.owner.dots([w], [w]))[0, 0]
         return w, total, float(np.sqrt(norm_squared))
 
+    def dots(self, w: Tensor) -> Array:
+        """See Basis.dots."""
+        return tree_sum(self._rows.project(w))
+
     def append(self, w: Tensor, scale: float) -> None:
         """See Basis.append."""
         self._rows.append(w, scale)

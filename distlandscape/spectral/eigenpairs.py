@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from numbers import Integral
 
 import numpy as np
 import numpy.typing as npt
@@ -64,7 +65,7 @@ def top_eigenpairs(
     if whole:
         trust = replace(trust, missed_copies="none possible: the basis spans the whole space", missed_probability=0.0)
     elif good.all():
-        pairs, outcome = add_missed_copies(H, pairs, top, low, tol, limit, seed, journal)
+        pairs, outcome = add_missed_copies(H, pairs, trust, top, low, tol, limit, seed, journal)
         good = pairs.residuals <= residual_bounds(pairs.values, tol, H.space.eps, trust.norm)
         passes += outcome.passes
         trust = replace(trust, missed_copies=outcome.words, missed_probability=outcome.probability)
@@ -116,9 +117,12 @@ def _select(m: int, top: int, low: int) -> npt.NDArray[np.intp]:
 def _counts(k: int | tuple[int, int], which: str, dim: int) -> tuple[int, int]:
     if which not in ("LA", "SA", "BE"):
         raise InputError(f"which={which!r} is unknown; choose 'LA' (largest), 'SA' (smallest) or 'BE' (both ends)")
-    if (which == "BE") != isinstance(k, tuple):
-        raise InputError(f"k={k!r} does not fit which={which!r}: give a pair (largest, smallest) exactly with 'BE'")
-    top, low = k if isinstance(k, tuple) else ((k, 0) if which == "LA" else (0, k))
+    counts = k if isinstance(k, tuple) else (k,)
+    if len(counts) != (2 if which == "BE" else 1) or not all(isinstance(n, Integral) for n in counts):
+        raise InputError(
+            f"k={k!r} does not fit which={which!r}: give two whole numbers (largest, smallest) with 'BE', else one"
+        )
+    top, low = {"LA": (counts[0], 0), "SA": (0, counts[0]), "BE": counts}[which]
     if min(top, low) < 0 or top + low < 1:
         raise InputError(f"k={k!r} asks for no eigenpair; ask for at least one")
     if top + low > dim:

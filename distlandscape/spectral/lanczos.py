@@ -89,6 +89,11 @@ class Lanczos:
         return self.steps >= self.capacity
 
     @property
+    def closed(self) -> bool:
+        """True when the Krylov space of the start vector has ended, by a breakdown or with the space itself."""
+        return 0.0 in self.recurrence.betas
+
+    @property
     def norm(self) -> float:
         """Scale of ‖H‖: the largest row norm of the projected operator T, between ‖T‖/√3 and ‖T‖."""
         a = np.abs(self.recurrence.alphas)

@@ -85,6 +85,11 @@ class ShardedBasis:
         squares = [rows.owner.dots([tensor], [tensor]) for rows, tensor in zip(self._parts, tensors, strict=True)]
         return Handle(tensors), total, float(np.sqrt(tree_sum(np.concatenate(squares))[0, 0]))
 
+    def dots(self, w: Handle) -> Array:
+        """See Basis.dots."""
+        partials = [rows.project(tensor) for rows, tensor in zip(self._parts, w.parts, strict=True)]
+        return tree_sum(np.concatenate(partials))
+
     def append(self, w: Handle, scale: float) -> None:
         """See Basis.append."""
         for rows, tensor in zip(self._parts, w.parts, strict=True):

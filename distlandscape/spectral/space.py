@@ -33,6 +33,9 @@ class Basis(Protocol):
             The orthogonal part (working precision), the summed coefficients (M,), and the norm of that part.
         """
 
+    def dots(self, w: Vector) -> Array:
+        """(M,) inner products of ``w`` with every basis vector, in one sweep."""
+
     def append(self, w: Vector, scale: float) -> None:
         """Add ``scale · w``, rounded once to the precision vectors are kept in."""
 

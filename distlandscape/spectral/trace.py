@@ -10,7 +10,7 @@ from distlandscape.errors import InputError
 from distlandscape.results import Eigenpairs, Estimate
 from distlandscape.spectral.space import Array, Operator, Vector
 
-PROBE = 2**42  # first probe number of the estimators, apart from the start vectors of Lanczos runs
+PROBE = 2**62  # first probe number of the estimators, apart from the start vectors of Lanczos runs
 
 
 def trace(H: Operator, probes: int = 16, seed: int = 0, *, known: Eigenpairs | None = None) -> Estimate:

@@ -14,7 +14,7 @@ from distlandscape.record.run import Run
 from distlandscape.spectral.journal import Recurrence
 from distlandscape.spectral.space import Basis
 
-COMMIT_SECONDS = 2.0  # at most this much work is done again after a crash, beside the step under way
+COST_SHARE = 0.05  # of the time goes into commits at most; what came since the last one is lost in a crash
 
 
 class RunJournal:
@@ -26,7 +26,7 @@ class RunJournal:
     def __init__(self, run: Run, stage: str, progress: Callable[[str], None]) -> None:
         self._run, self._stage, self._progress = run, stage, progress
         self._committed: dict[str, tuple[int, int]] = {}  # steps and vectors, by name
-        self._last = time.monotonic()
+        self._last, self._cost = time.monotonic(), 0.0
 
     def restore(self, name: str, basis: Basis) -> Recurrence | None:
         """See Journal.restore.
@@ -57,11 +57,10 @@ class RunJournal:
         return recurrence
 
     def commit(self, name: str, basis: Basis, recurrence: Recurrence) -> None:
-        """See Journal.commit; writes when the last time is long enough ago."""
-        now = time.monotonic()
-        if now - self._last < COMMIT_SECONDS:
+        """See Journal.commit; writes when the last time is long enough ago for what it cost."""
+        began = time.monotonic()
+        if began - self._last < self._cost / COST_SHARE:
             return
-        self._last = now
         done, held = self._committed[name]
         files = basis.save(self._folder(name), held)
         self._run.log.append(
@@ -76,6 +75,8 @@ class RunJournal:
             files=files,
         )
         self._committed[name] = (len(recurrence.alphas), basis.size)
+        self._last = time.monotonic()
+        self._cost = self._last - began
 
     def progress(self, name: str, step: int, note: str) -> None:
         """See Journal.progress."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import signal
 import time
 import traceback
@@ -133,12 +134,13 @@ def _execute(run: Run, config: RunConfig, objective: Objective, make_page: MakeP
         run.log.append("started", pid=os.getpid(), workers=config.runtime.workers)
         with Progress() as progress:
             progress.say(f"run directory: {run.path}")
+            progress.say(f"after an interruption: distlandscape resume {shlex.quote(str(run.path))}")
             if mirror.push() and mirror.run_id is not None and not run.stages():
                 run.adopt_id(mirror.run_id)
             try:
                 result = _measure(run, config, objective, progress, mirror)
             except BaseException as error:
-                _end_badly(run, error, make_page, mirror)
+                _end_badly(run, error, progress, make_page, mirror)
                 raise
             progress.update("writing the page")
             result = {
@@ -197,12 +199,20 @@ def _runner(run: Run, config: RunConfig, progress: Progress) -> AbstractContextM
     )
 
 
-def _end_badly(run: Run, error: BaseException, make_page: MakePage, mirror: MlflowMirror) -> None:
+def _end_badly(
+    run: Run, error: BaseException, progress: Progress, make_page: MakePage, mirror: MlflowMirror
+) -> None:
+    """Mark the run, keep the traceback, show what there is; what goes wrong here must not hide the error itself."""
     interrupted = isinstance(error, (KeyboardInterrupt, Interrupted))
     if not interrupted:
         (run.path / "error.txt").write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+        progress.say(f"the traceback is in {run.path / 'error.txt'}")
     run.log.append("ended", status="interrupted" if interrupted else "failed", detail=str(error) or "interrupted")
-    make_page(run.path)
+    progress.say(f"nothing is lost; go on with: distlandscape resume {shlex.quote(str(run.path))}")
+    try:
+        make_page(run.path)
+    except Exception as second:
+        progress.say(f"the page of the unfinished run could not be made ({second})")
     mirror.push(final=True)
 
 

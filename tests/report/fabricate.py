@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +18,25 @@ TABLES = ("eigenvalues", "density", "estimates", "checkpoints", "confinement")
 STEP = (0, 1, 3, 9, 27, 81, 220, 500)
 
 
-def spectrum(rng: np.random.Generator) -> np.ndarray:
+@cache
+def spectrum() -> np.ndarray:
     """P eigenvalues, descending: nine outliers from 0.5 to 12, a bulk within a few per cent of that, some negative."""
+    rng = np.random.default_rng(7)
     outliers = np.geomspace(12.0, 0.5, C - 1)
     bulk = 0.02 * rng.gamma(0.25, 1.0, P - C + 1) * rng.choice([1.0, -0.15], P - C + 1, p=[0.85, 0.15])
     return np.sort(np.concatenate([outliers, bulk]))[::-1]
 
 
-def lanczos_nodes(values: np.ndarray, steps: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Quadrature nodes and weights of one draw for a diagonal matrix."""
+@cache
+def bulk_nodes(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Quadrature nodes and weights of one draw, for what lies between the known eigenvalues."""
+    values = spectrum()[TOP : P - LOWEST]
+    rng = np.random.default_rng(seed)
     q = rng.standard_normal(len(values))
     basis = [q / np.linalg.norm(q)]
     alphas: list[float] = []
     betas: list[float] = []
-    for _ in range(steps):
+    for _ in range(STEPS):
         w = values * basis[-1]
         alphas.append(float(w @ basis[-1]))
         stacked = np.array(basis)
@@ -53,8 +59,7 @@ def make_run(
     **texts: Any,
 ) -> Run:
     """A run directory with the given tables; the last ``unconverged`` pairs of the top end have not converged."""
-    rng = np.random.default_rng(7)
-    values = spectrum(rng)
+    values = spectrum()
     config = RunConfig.model_validate(
         {
             "spectrum": {"k": TOP, "lowest": LOWEST},
@@ -65,7 +70,7 @@ def make_run(
     identity = {"git_commit": "a1b2c3d", "versions": {"torch": "2.13.0", "python": "3.11"}, **texts}
     run = Run.create(out, "spectrum", config, identity)
     run.log.append("started")
-    made = {**_spectral_tables(values, unconverged, rng), **_training_tables(values, checkpoints, rng)}
+    made = {**_spectral_tables(values, unconverged), **_training_tables(values, checkpoints)}
     for name in tables:
         run.write_table(name, made[name])
     if finished:
@@ -75,15 +80,15 @@ def make_run(
     return run
 
 
-def _spectral_tables(values: np.ndarray, unconverged: int, rng: np.random.Generator) -> dict[str, pa.Table]:
+def _spectral_tables(values: np.ndarray, unconverged: int) -> dict[str, pa.Table]:
+    rng = np.random.default_rng(8)
     ends = np.concatenate([values[:TOP], values[::-1][:LOWEST]])
     residuals = np.abs(ends) * 10 ** rng.uniform(-6, -3.1, len(ends))
     converged = np.ones(len(ends), dtype=bool)
     late = slice(TOP - unconverged, TOP)
     residuals[late], converged[late] = np.abs(ends[late]) * rng.uniform(0.005, 0.5, unconverged), False
-    rest = values[TOP : P - LOWEST]
-    draws = [lanczos_nodes(rest, STEPS, rng) for _ in range(DRAWS)]
-    share = len(rest) / P / DRAWS
+    draws = [bulk_nodes(seed) for seed in range(DRAWS)]
+    share = (1 - len(ends) / P) / DRAWS
     trace = float(values.sum())
     return {
         "eigenvalues": pa.table(
@@ -113,7 +118,7 @@ def _spectral_tables(values: np.ndarray, unconverged: int, rng: np.random.Genera
     }
 
 
-def _training_tables(values: np.ndarray, count: int, rng: np.random.Generator) -> dict[str, pa.Table]:
+def _training_tables(values: np.ndarray, count: int) -> dict[str, pa.Table]:
     step = np.array(STEP[:count], dtype=float)
     t = np.log1p(step) / np.log(501)
     names = ("checkpoint", "step", "k", "label", "fraction", "null_uniform", "null_share", "null_share_stderr")

@@ -13,6 +13,7 @@ import pytest
 
 from distlandscape.report import make_report
 from tests.report.fabricate import make_run
+from tests.report.reading import FIGURES
 
 pytestmark = pytest.mark.browser
 
@@ -31,7 +32,6 @@ FLAGS = (
     "--virtual-time-budget=15000",
     "--dump-dom",
 )
-FIGURES = ("density", "eigenvalues", "confinement", "training")
 # MLflow puts the file into a blob and shows that in a frame that may run scripts and nothing else.
 FRAME = """<!DOCTYPE html><title>viewer</title><p id="told"></p>
 <iframe sandbox="allow-scripts" style="width: 375px; height: 700px; border: 0"></iframe>
@@ -40,12 +40,12 @@ window.addEventListener("message", (event) => { document.getElementById("told").
 document.querySelector("iframe").src = URL.createObjectURL(new Blob([PAGE], { type: "text/html" }));
 </script>"""
 TELL = """<script>
-setTimeout(() => {
+{
   const drawn = (figure) => figure.querySelectorAll(".main-svg .trace, .main-svg .scatterlayer path").length;
   const figures = Array.from(document.querySelectorAll("figure"), (figure) => [figure.id, drawn(figure)]);
   const root = document.documentElement;
   parent.postMessage(JSON.stringify({ figures, overflow: root.scrollWidth - root.clientWidth }), "*");
-}, 5000);
+}
 </script>"""
 
 
@@ -72,11 +72,8 @@ def test_the_page_shows_its_figures(tmp_path: Path, tables: tuple[str, ...]) -> 
 
 
 def test_the_page_shows_its_figures_in_a_sandboxed_frame_of_a_phones_width(tmp_path: Path) -> None:
-    page = (
-        make_report(make_run(tmp_path, unconverged=2).path)
-        .read_text(encoding="utf-8")
-        .replace("</body>", TELL + "</body>")
-    )
+    report = make_report(make_run(tmp_path, unconverged=2).path)
+    page = report.read_text(encoding="utf-8").replace("</body>", TELL + "</body>")
     viewer = tmp_path / "viewer.html"
     viewer.write_text(FRAME.replace("PAGE", json.dumps(page).replace("<", "\\u003c")), encoding="utf-8")
     document, console = browse(viewer, tmp_path / "profile")
@@ -89,10 +86,10 @@ def test_the_page_shows_its_figures_in_a_sandboxed_frame_of_a_phones_width(tmp_p
     assert answer["overflow"] <= 0
 
 
-def test_an_error_on_the_console_would_be_seen(tmp_path: Path) -> None:
-    page = tmp_path / "page.html"
-    page.write_text("<script>throw new Error('on purpose')</script>")
+def test_an_error_or_a_load_would_be_seen(tmp_path: Path) -> None:
+    page = make_report(make_run(tmp_path, tables=()).path)
+    more = "<script>throw new Error('on purpose')</script><img src='https://example.org/picture.png'>"
+    page.write_text(page.read_text(encoding="utf-8").replace("</body>", more + "</body>"), encoding="utf-8")
     _, console = browse(page, tmp_path / "profile")
     assert any("on purpose" in line for line in console)
-    page.write_text('<img src="https://example.org/picture.png">')
-    assert browse(page, tmp_path / "profile2")[1]
+    assert any("Content Security Policy" in line and "example.org" in line for line in console)

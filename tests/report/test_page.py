@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import argparse
 import base64
-import html
 import json
 import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import matplotlib.image
 import numpy as np
@@ -22,31 +20,12 @@ from distlandscape.cli import report as command
 from distlandscape.errors import InputError
 from distlandscape.record.run import Run
 from distlandscape.report import make_report
+from distlandscape.report.numbers import with_error
 from distlandscape.report.style import DARK, LIGHT
 from tests.report.fabricate import TABLES, TOP, make_run
+from tests.report.reading import FIGURES, figures_of, page_of, source_of, words_of
 
-FIGURES = ("density", "eigenvalues", "confinement", "training")
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)> $\\frac{ & 'quoted' \"text\""
-
-
-def source_of(page: Path) -> str:
-    """The page without plotly's own script."""
-    text = page.read_text(encoding="utf-8")
-    start = text.index("<script>", text.index('id="themes"'))
-    return text[:start] + text[text.index("</script>", start) :]
-
-
-def words_of(page: Path) -> str:
-    """What a reader sees, without tags and scripts."""
-    text = re.sub(r"<(script|style)\b.*?</\1>", "", source_of(page), flags=re.DOTALL)
-    return " ".join(html.unescape(re.sub(r"<[^>]*>", "", text)).split())
-
-
-def figures_of(page: Path) -> dict[str, dict[str, Any]]:
-    found = re.findall(
-        r'<script type="application/json" data-figure="(\w+)">(.*?)</script>', source_of(page), re.DOTALL
-    )
-    return {name: json.loads(text) for name, text in found}
 
 
 def test_the_report_of_a_finished_run_is_complete(tmp_path: Path) -> None:
@@ -61,7 +40,8 @@ def test_the_report_of_a_finished_run_is_complete(tmp_path: Path) -> None:
         assert image[..., :3].std() > 0.05, f"{name} is blank"
 
     seen = words_of(page)
-    assert "The certified largest eigenvalue of the Hessian is 12.000000 ± " in seen
+    largest = with_error(12.0, run.result["residuals"][0])
+    assert f"The certified largest eigenvalue of the Hessian is {largest}, its trace is " in seen
     assert "all 25 eigenpairs converged." in seen
     trace = run.result["trace"]
     assert f"its trace is {trace['value']:.2f} ± {trace['stderr']:.2f}" in seen
@@ -73,7 +53,7 @@ def test_the_report_of_a_finished_run_is_complete(tmp_path: Path) -> None:
 
 
 def test_the_page_loads_nothing(tmp_path: Path) -> None:
-    source = source_of(make_report(make_run(tmp_path).path))
+    source = source_of(page_of(make_run(tmp_path)))
     loads = re.findall(r"""(?:src|href|srcset|action|data)\s*=\s*["']([^"']*)""", source)
     assert loads
     assert all(load.startswith("data:") for load in loads)
@@ -83,7 +63,7 @@ def test_the_page_loads_nothing(tmp_path: Path) -> None:
 
 def test_each_figure_offers_its_data(tmp_path: Path) -> None:
     run = make_run(tmp_path)
-    source = source_of(make_report(run.path))
+    source = source_of(page_of(run))
     links = re.findall(r'<a href="data:text/csv;charset=utf-8;base64,([^"]*)" download="([^"]*)">', source)
     assert [name for _, name in links] == [f"{run.path.name}-{name}.csv" for name in FIGURES]
     lines = base64.b64decode(links[1][0]).decode().splitlines()
@@ -93,14 +73,14 @@ def test_each_figure_offers_its_data(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("colours", [LIGHT, DARK])
 def test_plotly_accepts_the_figures(tmp_path: Path, colours: dict[str, str]) -> None:
-    text = json.dumps(figures_of(make_report(make_run(tmp_path, unconverged=3).path)))
+    text = json.dumps(figures_of(page_of(make_run(tmp_path, unconverged=3))))
     coloured = re.sub(r'"@([\w-]+)"', lambda match: f'"{colours[match[1]]}"', text)
     for figure in json.loads(coloured).values():
         go.Figure(figure)
 
 
 def test_what_has_not_converged_is_never_shown_as_if_it_had(tmp_path: Path) -> None:
-    page = make_report(make_run(tmp_path, unconverged=4, status="unconverged").path)
+    page = page_of(make_run(tmp_path, unconverged=4, status="unconverged"))
     seen = words_of(page)
     assert seen.index("4 of 25 eigenpairs have not converged.") < seen.index("largest eigenvalue of the Hessian")
     assert "21 of 25 pairs converged: raise spectrum.max_steps." in seen
@@ -110,7 +90,7 @@ def test_what_has_not_converged_is_never_shown_as_if_it_had(tmp_path: Path) -> N
 
 
 def test_an_unconverged_largest_eigenvalue_is_no_answer(tmp_path: Path) -> None:
-    seen = words_of(make_report(make_run(tmp_path, unconverged=TOP, status="unconverged").path))
+    seen = words_of(page_of(make_run(tmp_path, unconverged=TOP, status="unconverged")))
     assert "The largest eigenvalue of the Hessian has not converged (so far at least 12.00, residual " in seen
     assert "certified largest" not in seen
 
@@ -142,7 +122,7 @@ def test_an_empty_run_says_so(tmp_path: Path, status: str | None, words: str) ->
 
 
 def test_a_finished_run_without_its_tables_is_called_incomplete(tmp_path: Path) -> None:
-    seen = words_of(make_report(make_run(tmp_path, tables=("eigenvalues",)).path))
+    seen = words_of(page_of(make_run(tmp_path, tables=("eigenvalues",))))
     assert (
         "Parts are missing. The run directory has no table for: eigenvalue density, trace and Frobenius norm." in seen
     )
@@ -150,7 +130,7 @@ def test_a_finished_run_without_its_tables_is_called_incomplete(tmp_path: Path) 
 
 
 def test_a_run_that_is_about_to_end_reads_as_finished(tmp_path: Path) -> None:
-    seen = words_of(make_report(make_run(tmp_path, status=None).path))
+    seen = words_of(page_of(make_run(tmp_path, status=None)))
     assert "has not ended" not in seen
 
 
@@ -162,14 +142,14 @@ def test_one_checkpoint_is_no_curve(tmp_path: Path) -> None:
 
 def test_an_unrepeatable_product_is_said(tmp_path: Path) -> None:
     trust = {"relation": 3.2e-3, "orthogonality": 1e-7, "symmetry": 1e-2, "norm": 12.0}
-    seen = words_of(make_report(make_run(tmp_path, trust=trust).path))
+    seen = words_of(page_of(make_run(tmp_path, trust=trust)))
     assert "The residuals are not certified. The Lanczos relation holds only to 0.0032 of ‖H‖" in seen
     assert "certified largest" not in seen
 
 
 def test_hostile_text_is_text(tmp_path: Path) -> None:
     texts = {"model": HOSTILE, "data": HOSTILE, "status": HOSTILE, "provenance": {HOSTILE: HOSTILE}}
-    page = make_report(make_run(tmp_path, unconverged=1, **texts).path)
+    page = page_of(make_run(tmp_path, unconverged=1, **texts))
     source = source_of(page)
     assert "<script>alert" not in source
     assert "<img src=x" not in source
@@ -179,7 +159,7 @@ def test_hostile_text_is_text(tmp_path: Path) -> None:
 def test_passwords_stay_out(tmp_path: Path) -> None:
     run = make_run(tmp_path, provenance={"remote": "https://me:secret-word@git.example/x"})
     assert "secret-word" in (run.path / "config.yaml").read_text()
-    assert "secret-word" not in make_report(run.path).read_text(encoding="utf-8")
+    assert "secret-word" not in page_of(run).read_text(encoding="utf-8")
 
 
 def spectrum_run(out: Path, top: list[float], nodes: list[float], classes: int | None = None) -> Run:

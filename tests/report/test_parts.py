@@ -39,7 +39,9 @@ def test_number(value: float | None, text: str) -> None:
         (12.03121, 0.00043, "12.03121 ± 0.00043"),
         (56.4213, 0.68, "56.42 ± 0.68"),
         (1234.5, 81.0, "1,234 ± 81"),
-        (12.0, 3e-12, "12.000000 ± 3×10⁻¹²"),
+        (12.0, 3e-12, "12.000000 ± 0.000001"),
+        (1.91585809, 4.6e-8, "1.915858 ± 0.000001"),
+        (1.9158586, 1.4e-6, "1.915859 ± 0.000002"),
         (1.234e-5, 3.1e-7, "(1.234 ± 0.031)×10⁻⁵"),
         (-2.5, 4.0, "−2.5 ± 4.0"),
         (3.0, 0.0, "3.00000 (exact)"),
@@ -48,6 +50,13 @@ def test_number(value: float | None, text: str) -> None:
 )
 def test_with_error(value: float, error: float, text: str) -> None:
     assert with_error(value, error) == text
+
+
+@pytest.mark.parametrize("error", [3e-9, 2.4e-7, 6e-7, 1.4e-6, 9.9e-6])
+def test_a_bound_holds_for_the_value_shown(error: float) -> None:
+    for value in np.random.default_rng(0).uniform(-30, 30, 200):
+        mean, margin = with_error(value, error).replace("−", "-").split(" ± ")
+        assert abs(float(mean) - value) + error <= float(margin) * (1 + 1e-6)
 
 
 def test_as_known_keeps_the_power_of_ten() -> None:

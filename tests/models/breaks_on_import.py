@@ -1,0 +1,1 @@
+raise ArithmeticError("two lines\nin this message")

@@ -1,0 +1,37 @@
+"""Factories to be named by import path."""
+
+from torch import nn
+
+VALUE = 3
+
+
+def linear(width=16, outputs=3):
+    return nn.Sequential(nn.Flatten(), nn.Linear(width, outputs))
+
+
+def dropout_net(width=16, outputs=3):
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(width, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.5), nn.Linear(8, outputs)
+    )
+
+
+def no_module():
+    return "a string"
+
+
+def fails():
+    raise RuntimeError("this factory\nfails in two lines")
+
+
+def tied(width=16, outputs=3):
+    class Tied(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.one, self.two = nn.Linear(width, width), nn.Linear(width, width)
+            self.two.weight = self.one.weight
+            self.last = nn.Linear(width, outputs)
+
+        def forward(self, x):
+            return self.last(self.two(self.one(x.flatten(1)).tanh()).tanh())
+
+    return Tied()

@@ -1,0 +1,162 @@
+"""Weights files: bit for bit through safetensors, and everything else refused."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from distlandscape.errors import InputError
+from distlandscape.models import build_model, load_weights, save_weights, weights_sha256
+from tests.models.factories import dropout_net, tied
+
+
+def make(seed=0):
+    model = build_model("tests.models.factories:dropout_net", (), 0, {}, seed)
+    with torch.no_grad():
+        for buffer in (model[2].running_mean, model[2].running_var):
+            buffer += torch.rand(8, generator=torch.Generator().manual_seed(seed))
+    model[2].num_batches_tracked += 5 + seed
+    return model
+
+
+def same(one, other):
+    one, other = one.state_dict(), other.state_dict()
+    return one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_round_trip_bit_for_bit_with_buffers(tmp_path, dtype):
+    model, other = make(0).to(dtype), make(1).to(dtype)
+    with torch.no_grad():
+        model[1].weight[0, :4] = torch.tensor([-0.0, torch.finfo(dtype).max, torch.finfo(dtype).tiny / 8, 1])
+    save_weights(model, tmp_path / "deep" / "w.safetensors")
+    assert not same(model, other)
+    load_weights(other, tmp_path / "deep" / "w.safetensors")
+    assert same(model, other)
+    assert weights_sha256(model) == weights_sha256(other)
+    assert [p.name for p in (tmp_path / "deep").iterdir()] == ["w.safetensors"]
+
+
+def test_saving_changes_nothing(tmp_path):
+    model = make()
+    with torch.no_grad():
+        model[1].weight.copy_(torch.randn(16, 8).T)
+    model[1].weight = nn.Parameter(torch.randn(16, 8).T)  # not contiguous
+    before, pointer = weights_sha256(model), model[1].weight.data_ptr()
+    save_weights(model, tmp_path / "w")
+    assert (weights_sha256(model), model[1].weight.data_ptr()) == (before, pointer)
+    other = make(1)
+    load_weights(other, tmp_path / "w")
+    assert same(model, other)
+
+
+def test_tied_weights(tmp_path):
+    model, other = tied(), tied()
+    save_weights(model, tmp_path / "w")
+    load_weights(other, tmp_path / "w")
+    assert same(model, other)
+    assert other.one.weight is other.two.weight
+
+
+def test_narrower_and_wider_numbers_are_converted(tmp_path):
+    model = make()
+    for dtype in (torch.float64, torch.float16):
+        save_weights(make().to(dtype), tmp_path / "w")
+        load_weights(model, tmp_path / "w")
+        assert model[1].weight.dtype == torch.float32
+
+
+def changed(state, **changes):
+    return {k: v for k, v in {**state, **changes}.items() if v is not None}
+
+
+STATE = dropout_net().state_dict()
+DOUBLE = {k: v.double() for k, v in STATE.items()}
+BAD_STATES = {
+    "missing": (changed(STATE, **{"5.bias": None}), "lacks '5.bias'"),
+    "missing buffer": (changed(STATE, **{"2.running_mean": None}), "lacks '2.running_mean'"),
+    "extra": (changed(STATE, more=torch.ones(1)), "holds 'more', which the model lacks"),
+    "shape": (changed(STATE, **{"5.bias": torch.ones(4)}), r"'5.bias' has shape \(4,\), the model needs \(3,\)"),
+    "transposed": (changed(STATE, **{"5.weight": torch.ones(8, 3)}), r"has shape \(8, 3\)"),
+    "NaN": (changed(STATE, **{"5.bias": torch.full((3,), torch.nan)}), "'5.bias' holds NaN or infinite"),
+    "infinite": (changed(STATE, **{"5.bias": torch.tensor([0, torch.inf, 0])}), "NaN or infinite"),
+    "NaN buffer": (changed(STATE, **{"2.running_var": torch.full((8,), torch.nan)}), "NaN or infinite"),
+    "overflow": (changed(DOUBLE, **{"2.num_batches_tracked": STATE["2.num_batches_tracked"], "5.bias": torch.full((3,), 1e300).double()}), "infinite"),
+    "whole numbers": (changed(STATE, **{"5.bias": torch.ones(3, dtype=torch.int64)}), "holds torch.int64, the model needs"),
+    "of another model": ({"a": torch.ones(1)}, "give weights of this very model"),
+    "empty": ({}, "lacks"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_STATES)
+def test_weights_that_do_not_fit(tmp_path, name):
+    state, message = BAD_STATES[name]
+    save_file(state, tmp_path / "w")
+    model = dropout_net()
+    before = weights_sha256(model)
+    with pytest.raises(InputError, match=message):
+        load_weights(model, tmp_path / "w")
+    assert weights_sha256(model) == before
+
+
+class Bomb:
+    """A pickle that leaves a trace when it is loaded."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
+
+
+def test_pickles_are_refused_and_not_run(tmp_path):
+    trace = tmp_path / "trace"
+    torch.save(dropout_net().state_dict(), tmp_path / "state.pt")
+    torch.save({"a": Bomb(trace)}, tmp_path / "bomb.pt")
+    (tmp_path / "bomb.pkl").write_bytes(pickle.dumps(Bomb(trace)))
+    for name in ("state.pt", "bomb.pt", "bomb.pkl"):
+        with pytest.raises(InputError, match="pickled weights are refused, convert them"):
+            load_weights(dropout_net(), tmp_path / name)
+    assert not trace.exists()
+
+
+def test_files_that_are_none(tmp_path):
+    save_weights(dropout_net(), tmp_path / "good")
+    content = (tmp_path / "good").read_bytes()
+    bad = tmp_path / "bad"
+    for data in (b"", b"\0" * 7, content[:20], content[:-1], content[: len(content) // 2], b"\xff" * 100, b"{}"):
+        bad.write_bytes(data)
+        with pytest.raises(InputError, match="not a safetensors file"):
+            load_weights(dropout_net(), bad)
+    for path in (tmp_path / "absent", tmp_path, tmp_path / "good" / "below", "", "a\0b"):
+        with pytest.raises(InputError, match="not an existing file"):
+            load_weights(dropout_net(), path)
+
+
+def test_digest_sees_values_names_types_and_shapes():
+    def digest(**tensors):
+        module = nn.Module()
+        for name, tensor in tensors.items():
+            module.register_buffer(name, tensor)
+        return weights_sha256(module)
+
+    a, b = torch.arange(4.0), torch.ones(2)
+    digests = [
+        digest(a=a, b=b),
+        digest(a=a, c=b),
+        digest(a=a.double(), b=b),
+        digest(a=a.view(2, 2), b=b),
+        digest(a=a.view(torch.int32), b=b),
+        digest(a=torch.nextafter(a, a + 1), b=b),
+        digest(a=-a, b=b),
+        digest(a=a),
+        digest(b=a, a=b),
+    ]
+    assert len(set(digests)) == len(digests)
+    assert digest(a=a, b=b) == digest(b=b, a=a) == digests[0]
+    assert digest(a=torch.arange(8.0)[::2] / 2, b=b) == digests[0]  # not contiguous
+    assert len(digest(a=torch.tensor(1.0), b=torch.tensor(True), c=torch.zeros(0))) == 64

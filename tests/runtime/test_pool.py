@@ -1,0 +1,94 @@
+"""The pool on a real Ray: the same bits for every number of workers, whatever happens to them."""
+
+import os
+import signal
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from distlandscape.errors import InputError, WorkerFailure
+from distlandscape.runtime import GaussNewton, Hessian, LocalRunner, Pool, gradient, pool
+from tests.runtime import block_functions
+
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_session")]
+
+
+@pytest.fixture
+def local():
+    return LocalRunner(threads=1)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_same_bits_for_any_number_of_workers(objective, local, workers):
+    V_KP = torch.randn(3, objective.parameters, generator=torch.Generator().manual_seed(0))
+    with Pool(workers, cpus_per_worker=0.5, threads=1) as workers_pool:
+        for operator in (Hessian, GaussNewton):
+            expected = operator(objective, local).apply(V_KP)
+            assert torch.equal(operator(objective, workers_pool).apply(V_KP), expected)
+        assert torch.equal(gradient(objective, workers_pool), gradient(objective, local))
+
+
+def test_every_sample_counts_once(objective):
+    with Pool(3, cpus_per_worker=0.5, micro_batch=7) as workers_pool:
+        (total,) = workers_pool.map_blocks(objective, block_functions.count_samples)
+    assert total == objective.samples
+
+
+def test_worker_killed_between_passes(objective, local):
+    events = []
+    expected = gradient(objective, local)
+    with Pool(2, threads=1, on_event=events.append) as workers_pool:
+        assert torch.equal(gradient(objective, workers_pool), expected)
+        os.kill(workers_pool.pids[1], signal.SIGKILL)
+        assert torch.equal(gradient(objective, workers_pool), expected)
+    assert len(events) == 1
+    assert "blocks 2–3" in events[0]
+
+
+@pytest.mark.parametrize("function", [block_functions.die_once, block_functions.hang_once])
+def test_worker_lost_in_a_product(objective, local, function, tmp_path, monkeypatch):
+    monkeypatch.setattr(pool, "QUIET_SECONDS", 1.0)
+    monkeypatch.setattr(pool, "PING_SECONDS", 2.0)
+    events = []
+    (expected,) = local.map_blocks(objective, block_functions.column_sums)
+    with Pool(2, threads=1, on_event=events.append) as workers_pool:
+        before = workers_pool.pids
+        began = time.monotonic()
+        (total,) = workers_pool.map_blocks(objective, function, (str(tmp_path / "flag"),))
+        assert time.monotonic() - began < 60
+        assert len(set(before) & set(workers_pool.pids)) == 1
+    assert np.array_equal(total, expected)
+    assert any("was lost" in event for event in events)
+
+
+def test_blocks_that_kill_every_worker_are_named(objective):
+    with (
+        Pool(1, threads=1, on_event=lambda text: None) as workers_pool,
+        pytest.raises(WorkerFailure, match=r"4 workers died .* on blocks 0–3 of 4"),
+    ):
+        workers_pool.map_blocks(objective, block_functions.always_die)
+
+
+def test_an_error_in_a_worker_surfaces_as_itself(objective):
+    with Pool(1) as workers_pool:
+        with pytest.raises(ArithmeticError, match="refuses"):
+            workers_pool.map_blocks(objective, block_functions.refuse)
+        assert workers_pool.map_blocks(objective, block_functions.count_samples)[0] == objective.samples
+
+
+def test_demand_that_cannot_be_met_names_what_is_free(monkeypatch):
+    monkeypatch.setattr(pool, "START_SECONDS", 1.0)
+    with pytest.raises(WorkerFailure, match=r"1 of 1 workers did not start .*'num_cpus': 500.* free \{.*CPU"):
+        Pool(1, cpus_per_worker=500).__enter__()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"workers": 0}, {"workers": -1}, {"transport": "pigeon"}, {"cpus_per_worker": 0}, {"gpus_per_worker": -1}]
+    + [{"threads": 0}, {"micro_batch": 0}],
+)
+def test_bad_sizes_are_refused_before_anything_starts(options):
+    with pytest.raises(InputError):
+        Pool(**options)

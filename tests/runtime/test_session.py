@@ -1,0 +1,61 @@
+"""A local Ray listens on loopback only, and its token is the owner's."""
+
+import stat
+from pathlib import Path
+
+import pytest
+import ray
+
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_session")]
+
+
+def _descendants(root: int) -> set[int]:
+    parents = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    found, grown = {root}, True
+    while grown:
+        new = {pid for pid, parent in parents.items() if parent in found} - found
+        found |= new
+        grown = bool(new)
+    return found
+
+
+def _listening_addresses(pids: set[int]) -> set[str]:
+    """Hexadecimal local addresses of the listening TCP sockets of these processes."""
+    sockets = set()
+    for pid in pids:
+        for descriptor in Path(f"/proc/{pid}/fd").glob("*"):
+            try:
+                target = str(descriptor.readlink())
+            except FileNotFoundError:
+                continue
+            if target.startswith("socket:["):
+                sockets.add(target[8:-1])
+    addresses = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        for line in Path(table).read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A" and fields[9] in sockets:
+                addresses.add(fields[1].split(":")[0])
+    return addresses
+
+
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="reads Linux's table of sockets")
+def test_every_port_of_ray_is_on_loopback():
+    import os
+
+    addresses = _listening_addresses(_descendants(os.getpid()))
+    assert ray.is_initialized()
+    loopback = {"0100007F", "00000000000000000000000001000000", "0000000000000000FFFF00000100007F"}
+    assert addresses
+    assert addresses <= loopback, f"listens on {addresses - loopback}"
+
+
+def test_token_file_is_private():
+    token = Path.home() / ".ray" / "auth_token"
+    assert token.exists()
+    assert stat.S_IMODE(token.stat().st_mode) == 0o600

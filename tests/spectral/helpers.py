@@ -1,0 +1,105 @@
+"""Dense operators on any space, rotated symmetric matrices, and a journal that keeps everything in memory."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from distlandscape.spectral.driver import TensorSpace
+from distlandscape.spectral.journal import Recurrence
+from distlandscape.spectral.lanczos import Lanczos
+from distlandscape.spectral.sharded import ShardedSpace
+from distlandscape.spectral.space import Basis, Space, Vector
+
+Array = npt.NDArray[np.float64]
+DTYPES = [torch.float32, torch.float64]
+
+
+class Stop(Exception):
+    """Raised by an operator at a chosen pass: the stand-in for a crash."""
+
+
+class Dense:
+    """A matrix as an operator on any space: float64 inside, rounded once. Counts its passes, fails at a chosen one."""
+
+    def __init__(self, A: npt.ArrayLike, space: Space | None = None, dtype: torch.dtype = torch.float64) -> None:
+        self.A = np.asarray(A, dtype=np.float64)
+        self.space = space if space is not None else TensorSpace(len(self.A), dtype)
+        self.passes = 0
+        self.fail_at: int | None = None
+
+    def apply(self, vectors: Sequence[Vector]) -> list[Vector]:
+        self.passes += 1
+        if self.passes == self.fail_at:
+            raise Stop
+        return [self.space.from_numpy(self.product(self.space.to_numpy(v).astype(np.float64))) for v in vectors]
+
+    def product(self, v: Array) -> Array:
+        return self.A @ v
+
+
+def spaces(dim: int, dtype: torch.dtype) -> dict[str, Space]:
+    """The same space three times: in the driver, and cut into two and three slices."""
+    return {
+        "driver": TensorSpace(dim, dtype),
+        "two slices": ShardedSpace(dim, 2, dtype),
+        "three slices": ShardedSpace(dim, 3, dtype),
+    }
+
+
+def rotated(values: npt.ArrayLike, seed: int = 0) -> Array:
+    """A symmetric matrix with these eigenvalues and random eigenvectors."""
+    values = np.asarray(values, dtype=np.float64)
+    normal = np.random.default_rng(seed).standard_normal((len(values), len(values)))
+    Q, R = np.linalg.qr(normal)
+    Q = Q * np.sign(np.diag(R))
+    A = (Q * values) @ Q.T
+    return np.asarray((A + A.T) / 2)
+
+
+def eps(dtype: torch.dtype) -> float:
+    return float(torch.finfo(dtype).eps)
+
+
+def rows(space: Space, basis: Basis) -> Array:
+    """All vectors of a basis as float64 rows."""
+    return np.stack([space.to_numpy(basis[j]).astype(np.float64) for j in range(basis.size)])
+
+
+def run_lanczos(operator: Any, steps: int, **options: Any) -> Lanczos:
+    run = Lanczos(operator, steps, options.pop("seed", 0), **options)
+    while not run.full:
+        run.step()
+    return run
+
+
+class MemoryJournal:
+    """Keeps every committed step in memory; what a later commit adds never reaches the earlier ones."""
+
+    def __init__(self, space: Space) -> None:
+        self.space = space
+        self.kept: dict[str, tuple[list[npt.NDArray[Any]], Recurrence]] = {}
+        self.restored: list[str] = []
+        self.notes: list[tuple[str, int, str]] = []
+
+    def restore(self, name: str, basis: Basis) -> Recurrence | None:
+        self._held = basis.size
+        if name not in self.kept:
+            return None
+        vectors, recurrence = self.kept[name]
+        for vector in vectors:
+            basis.append(self.space.from_numpy(vector), 1.0)
+        self.restored.append(name)
+        return copy.deepcopy(recurrence)
+
+    def commit(self, name: str, basis: Basis, recurrence: Recurrence) -> None:
+        vectors = [self.space.to_numpy(basis[j]).copy() for j in range(self._held, basis.size)]
+        self.kept[name] = (vectors, copy.deepcopy(recurrence))
+
+    def progress(self, name: str, step: int, note: str) -> None:
+        self.notes.append((name, step, note))

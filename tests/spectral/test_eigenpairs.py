@@ -1,0 +1,239 @@
+"""Extreme eigenpairs against dense ones, on rotated matrices whose spectra are awkward."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from distlandscape.errors import InputError
+from distlandscape.results import Eigenpairs
+from distlandscape.spectral import top_eigenpairs
+from distlandscape.spectral.lanczos import BREAKDOWN
+from distlandscape.spectral.stopping import FLOOR
+from tests.spectral.helpers import DTYPES, Array, Dense, MemoryJournal, eps, rotated, spaces
+
+TOL = 1e-8
+
+
+def wanted(values: Array, k: int | tuple[int, int], which: str) -> Array:
+    """The eigenvalues asked for, in the order of the result."""
+    descending = np.sort(values)[::-1]
+    top, low = k if isinstance(k, tuple) else ((k, 0) if which == "LA" else (0, k))
+    return np.concatenate([descending[:top], descending[len(descending) - low :]])
+
+
+def check(operator: Dense, pairs: Eigenpairs, exact: Array, tol: float, broken: bool = False) -> None:
+    """Values, true residuals, orthonormality, order, passes; ``broken``: a breakdown may have dropped 30·√2·eps ‖A‖."""
+    e = eps(operator.space.dtype)  # type: ignore[attr-defined]
+    norm = np.linalg.norm(operator.A, 2)
+    assert pairs.status == "converged"
+    assert pairs.converged.all()
+    # A residual r puts an eigenvalue within r; the pair is accepted at max(tol |λ|, 30 eps ‖A‖).
+    allowed = np.maximum(tol * np.abs(exact), FLOOR * e * norm)
+    assert (np.abs(pairs.eigenvalues - exact) <= 2 * allowed).all()
+    V = pairs.eigenvectors.double().numpy()
+    assert V.shape == (len(exact), operator.space.dim)
+    true = np.linalg.norm(V @ operator.A - pairs.eigenvalues[:, None] * V, axis=1)
+    # Bounds hold but for the rounding of the Ritz vector itself and of the product it is checked with.
+    assert (true <= pairs.residuals + (10 + broken * BREAKDOWN * np.sqrt(2)) * e * norm).all()
+    assert np.abs(V @ V.T - np.eye(len(V))).max() <= 2 * FLOOR * e
+    assert (np.diff(pairs.eigenvalues) <= 0).all()
+    assert pairs.passes == operator.passes
+    assert pairs.trust.orthogonality <= 10 * e
+    assert pairs.trust.relation <= (10 + broken * BREAKDOWN * np.sqrt(2)) * e
+    assert pairs.trust.symmetry <= (10 + broken * BREAKDOWN * np.sqrt(2)) * e
+    assert pairs.trust.norm <= norm * (1 + 10 * e)
+
+
+@st.composite
+def problems(draw: st.DrawFn, widths: list[float]) -> tuple[Array, int | tuple[int, int], str]:
+    """A spectrum of groups: spread, clustered, or repeated values of either sign and any scale; and a question."""
+    groups = []
+    for _ in range(draw(st.integers(1, 5))):
+        size, centre = draw(st.integers(1, 12)), draw(st.sampled_from([-100.0, -10.0, -1.0, 0.0, 0.5, 3.0, 50.0]))
+        groups.append(centre + draw(st.sampled_from(widths)) * np.linspace(0, 1, size))
+    values = np.concatenate(groups)
+    which = draw(st.sampled_from(["LA", "SA", "BE"]))
+    n = len(values)
+    if which != "BE":
+        return values, draw(st.integers(1, n)), which
+    top = draw(st.integers(0, n - 1))
+    return values, (top, draw(st.integers(0 if top else 1, n - top))), which
+
+
+@given(problems([0.0, 1e-3, 0.1, 5.0]), st.integers(0, 2**32 - 1))
+@settings(max_examples=120, deadline=None)
+def test_against_dense_eigenvalues(problem: tuple[Array, Any, str], seed: int) -> None:
+    values, k, which = problem
+    operator = Dense(rotated(values, seed % 1000))
+    pairs = top_eigenpairs(operator, k, TOL, which, seed=seed)
+    exact = wanted(np.linalg.eigvalsh(operator.A), k, which)
+    check(operator, pairs, exact, TOL, broken=True)
+    assert pairs.top == (k[0] if isinstance(k, tuple) else k if which == "LA" else 0)
+    assert pairs.trust.missed_probability is None or pairs.trust.missed_probability <= 1e-3
+
+
+@given(problems([0.0, 1e-6, 1e-8]), st.integers(0, 2**32 - 1))
+@settings(max_examples=60, deadline=None)
+def test_clusters_as_narrow_as_the_tolerance_are_right_or_marked(problem: tuple[Array, Any, str], seed: int) -> None:
+    """Pairs inside such a cluster are combinations; what leaks between them may keep a copy from converging."""
+    values, k, which = problem
+    operator = Dense(rotated(values, seed % 1000))
+    pairs = top_eigenpairs(operator, k, TOL, which, seed=seed)
+    exact = wanted(np.linalg.eigvalsh(operator.A), k, which)
+    norm = np.linalg.norm(operator.A, 2)
+    assert (np.abs(pairs.eigenvalues - exact) <= 2 * TOL * norm).all()
+    V = pairs.eigenvectors.numpy()
+    true = np.linalg.norm(V @ operator.A - pairs.eigenvalues[:, None] * V, axis=1)
+    assert (true <= pairs.residuals + (10 + BREAKDOWN * np.sqrt(2)) * eps(torch.float64) * norm).all()
+    assert (pairs.status == "converged") == pairs.converged.all()
+
+
+SPECTRA = {
+    # 300 values each: an eigenproblem of the whole space is not within reach of the default number of steps.
+    "double at the top": [np.full(2, 10.0), [7.0, 5.0], np.linspace(-1, 1, 296)],
+    "triple at the top": [np.full(3, 10.0), [7.0], np.linspace(-1, 1, 296)],
+    "double inside": [[10.0], np.full(2, 7.0), [5.0], np.linspace(-1, 1, 296)],
+    "triple inside and at both ends": [
+        np.full(3, 9.0), np.full(3, 6.0), [4.0], np.linspace(-1, 1, 288), [-4.0], np.full(2, -5.0), np.full(2, -8.0)
+    ],
+    "double at the low end": [[3.0, 2.0], np.linspace(-1, 1, 296), np.full(2, -4.0)],
+    "double edge": [[9.0, 8.0], np.full(3, 7.0), np.linspace(-1, 1, 290), np.full(3, -3.0), [-6.0, -7.0]],
+    "mostly negative": [[2.0, 1.9, 1.5, 1.2], -np.geomspace(0.1, 100, 296)],
+    "all negative": [-np.geomspace(0.5, 100, 300)],
+    "identity": [np.ones(300)],
+    "zero": [np.zeros(300)],
+    "low rank": [[5.0, 4.0, 3.0, -2.0], np.zeros(296)],
+    "projector": [np.ones(120), np.zeros(180)],
+    "two far apart and a cluster": [[1e6, 1.001, 1.0], np.linspace(0, 0.5, 296), [-1e-3]],
+}  # fmt: skip
+
+BROKEN = {"identity", "zero", "low rank", "projector", "two far apart and a cluster"}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("k", "which"), [(5, "LA"), (5, "SA"), ((5, 4), "BE"), ((0, 3), "BE"), ((3, 0), "BE")])
+@pytest.mark.parametrize("name", SPECTRA)
+def test_multiplicities_and_signs(name: str, k: Any, which: str, dtype: torch.dtype) -> None:
+    values = np.concatenate([np.asarray(part) for part in SPECTRA[name]])
+    tol = 1e-9 if dtype == torch.float64 else 1e-5
+    operator = Dense(rotated(values), dtype=dtype)
+    pairs = top_eigenpairs(operator, k, tol, which, max_steps=299)
+    check(operator, pairs, wanted(values, k, which), tol, broken=name in BROKEN)
+    assert "not finished" not in pairs.trust.missed_copies
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_negative_dominated_top_means_largest_not_largest_in_magnitude(seed: int) -> None:
+    operator = Dense(rotated(np.concatenate([[0.5, 0.3], np.linspace(-0.1, 0.1, 100), -np.linspace(1, 50, 20)]), seed))
+    pairs = top_eigenpairs(operator, 2, TOL, seed=seed)
+    np.testing.assert_allclose(pairs.eigenvalues, [0.5, 0.3], atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_three_spaces_give_the_same_bits(dtype: torch.dtype) -> None:
+    A = rotated(np.concatenate([np.full(3, 9.0), [6.0, 5.0], np.linspace(-1, 1, 590), np.full(2, -4.0)]))
+    seen = set()
+    for space in spaces(597, dtype).values():
+        pairs = top_eigenpairs(Dense(A, space), (5, 2), 1e-5, "BE")
+        arrays = [pairs.eigenvalues, pairs.eigenvectors.numpy(), pairs.residuals]
+        seen.add((*(a.tobytes() for a in arrays), pairs.passes, pairs.status, str(pairs.trust)))
+    assert len(seen) == 1
+    assert np.allclose(pairs.eigenvalues, [9, 9, 9, 6, 5, -4, -4], atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dim", [1, 2, 5])
+def test_tiny_spaces_and_k_equal_to_p(dim: int, dtype: torch.dtype) -> None:
+    values = np.array([3.0, 3.0, -7.0, 0.0, 1.0])[:dim]
+    for k, which in [(1, "LA"), (1, "SA"), (dim, "LA"), (dim, "SA"), ((dim - 1, 1), "BE")]:
+        operator = Dense(rotated(values), dtype=dtype)
+        pairs = top_eigenpairs(operator, k, 1e-5, which)
+        check(operator, pairs, wanted(values, k, which), 1e-5)
+
+
+def test_k_equal_to_p_with_full_multiplicity() -> None:
+    operator = Dense(np.eye(40))
+    pairs = top_eigenpairs(operator, 40, TOL)
+    check(operator, pairs, np.ones(40), TOL)
+
+
+def test_what_did_not_converge_is_marked_with_a_remedy() -> None:
+    values = np.concatenate([[50.0, 20.0], np.linspace(0, 1, 298)])
+    operator = Dense(rotated(values))
+    pairs = top_eigenpairs(operator, 6, TOL, max_steps=15)
+    assert pairs.converged.tolist() == [True, True, False, False, False, False]
+    assert pairs.status == "2 of 6 pairs converged in 15 steps: raise max_steps or loosen tol"
+    assert pairs.steps == 15
+    assert pairs.passes == operator.passes == 16
+    assert pairs.trust.missed_copies == "not checked"
+    V = pairs.eigenvectors.numpy()
+    true = np.linalg.norm(V @ operator.A - pairs.eigenvalues[:, None] * V, axis=1)
+    assert (np.abs(true - pairs.residuals) <= 1e-12).all()
+    assert (pairs.residuals[2:] > TOL).all()
+    raised = top_eigenpairs(Dense(operator.A), 6, TOL, max_steps=300)
+    assert raised.status == "converged"  # the remedy works
+
+
+def test_residuals_of_unconverged_pairs_bracket_an_eigenvalue() -> None:
+    values = np.linspace(0, 1, 200)
+    pairs = top_eigenpairs(Dense(rotated(values)), 10, TOL, max_steps=40)
+    assert not pairs.converged.all()
+    distance = np.abs(pairs.eigenvalues[:, None] - values[None]).min(1)
+    assert (distance <= pairs.residuals + 1e-14).all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "message"),
+    [
+        ((0,), {}, "asks for no eigenpair"),
+        ((-1,), {}, "asks for no eigenpair"),
+        (((0, 0), 1e-3, "BE"), {}, "asks for no eigenpair"),
+        (((3, -1), 1e-3, "BE"), {}, "asks for no eigenpair"),
+        ((21,), {}, "more eigenpairs than there are parameters .20."),
+        (((11, 10), 1e-3, "BE"), {}, "more eigenpairs"),
+        ((2.5,), {}, "whole number"),
+        (((1, 2, 3), 1e-3, "BE"), {}, "whole numbers"),
+        (((2.0, 1), 1e-3, "BE"), {}, "whole numbers"),
+        (("3",), {}, "whole number"),
+        ((3, 1e-3, "BE"), {}, "two whole numbers .largest, smallest."),
+        (((2, 1),), {}, "does not fit which='LA'"),
+        ((3, 1e-3, "LM"), {}, "which='LM' is unknown"),
+        ((3, 0.0), {}, "tol must lie between 0 and 1"),
+        ((3, -1e-3), {}, "tol must lie between 0 and 1"),
+        ((3, 1.0), {}, "tol must lie between 0 and 1"),
+        ((3, float("nan")), {}, "tol must lie between 0 and 1"),
+        ((3,), {"max_steps": 2}, "raise max_steps"),
+        ((3,), {"max_steps": 0}, "raise max_steps"),
+    ],
+)
+def test_bad_input(arguments: tuple[Any, ...], options: dict[str, Any], message: str) -> None:
+    operator = Dense(np.eye(20))
+    with pytest.raises(InputError, match=message):
+        top_eigenpairs(operator, *arguments, **options)
+    assert operator.passes == 0
+
+
+def test_progress_and_table() -> None:
+    operator = Dense(rotated(np.concatenate([[9.0, 8.0], np.linspace(-1, 1, 100), [-5.0]])))
+    journal = MemoryJournal(operator.space)
+    pairs = top_eigenpairs(operator, (2, 1), 1e-6, "BE", journal=journal)
+    notes = [(name, step) for name, step, _ in journal.notes]
+    assert ("main", pairs.steps) in notes
+    assert any(name == "check-0" for name, _ in notes)
+    table = pairs.to_table().to_pydict()
+    assert table["end"] == ["top", "top", "lowest"]
+    assert table["index"] == [0, 1, 0]
+    assert table["eigenvalue"] == pairs.eigenvalues.tolist()
+
+
+def test_equal_seeds_give_equal_bits_and_other_seeds_other_vectors() -> None:
+    A = rotated(np.concatenate([[9.0, 8.0], np.linspace(-1, 1, 200)]))
+    a, b, c = (top_eigenpairs(Dense(A), 2, 1e-4, seed=seed) for seed in (3, 3, 4))
+    assert a.eigenvectors.numpy().tobytes() == b.eigenvectors.numpy().tobytes()
+    assert a.eigenvectors.numpy().tobytes() != c.eigenvectors.numpy().tobytes()

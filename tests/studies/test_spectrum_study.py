@@ -1,0 +1,201 @@
+"""The spectrum study from the command line: what it writes, and that no crash or worker count moves a bit."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from mlflow import MlflowClient
+
+import distlandscape as dl
+from distlandscape.cli.main import main
+from distlandscape.config import load_config
+from distlandscape.studies.context import build_objective
+
+SMALL = [
+    *("--set", "data.samples=300", "--set", "model.options={hidden: [6]}", "--set", "train.steps=60"),
+    *("--set", "train.checkpoints=3", "--set", "spectrum.k=10", "--set", "spectrum.lowest=2"),
+    *("--set", "spectrum.density_steps=30", "--set", "spectrum.trace_probes=4", "--set", "runtime.threads=1"),
+]
+NUMBERS = ("eigenvalues", "residuals", "lowest", "lowest_residuals", "trace", "frobenius", "trust", "passes", "loss")
+KEYS = {
+    *("run_id", "run_dir", "report", "weights", "eigenvalues", "residuals", "status", "passes", "parameters"),
+    *("samples", "trace", "frobenius", "wall_s", "workers", "transport", "trust"),
+}
+
+
+def command(*arguments):
+    return [sys.executable, "-m", "distlandscape.cli.main", *arguments]
+
+
+def run_cli(*arguments):
+    done = subprocess.run(command(*arguments), capture_output=True, text=True, timeout=170, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def local_run(tmp_path_factory):
+    """The undisturbed run in one process."""
+    return run_cli("spectrum", *SMALL, "--workers", "0", "--json", "--out", str(tmp_path_factory.mktemp("local")))
+
+
+def same_numbers(result, reference):
+    for key in NUMBERS:
+        assert result[key] == reference[key], key
+
+
+def test_json_has_every_promised_key(local_run):
+    assert set(local_run) >= KEYS
+    assert local_run["workers"] == 0
+    assert len(local_run["eigenvalues"]) == 10
+    assert local_run["status"] == "converged"
+
+
+def test_eigenvalues_agree_with_the_dense_hessian(local_run):
+    config = load_config(None, [a for a in SMALL if a != "--set"] + ["objective.dtype=float64", "data.blocks=2"])
+    objective = build_objective(config)
+    model = objective.trainable_copy()
+    from safetensors.torch import load_file
+
+    model.load_state_dict(load_file(local_run["weights"]))
+    H = dl.Hessian(objective.with_weights(model.state_dict()))
+    exact = np.linalg.eigvalsh(H.apply(torch.eye(objective.parameters, dtype=torch.float64)).numpy())[::-1]
+    norm = np.abs(exact).max()
+    assert np.abs(np.array(local_run["eigenvalues"]) - exact[:10]).max() < 1e-5 * norm
+    assert np.abs(np.array(local_run["lowest"]) - exact[-2:]).max() < 1e-5 * norm
+    assert abs(local_run["trace"]["value"] - exact.sum()) < 5 * local_run["trace"]["stderr"]
+    frobenius = np.sqrt((exact**2).sum())
+    assert abs(local_run["frobenius"]["value"] - frobenius) < 5 * local_run["frobenius"]["stderr"]
+
+
+def test_run_directory_opens_and_holds_tables_figures_and_page(local_run):
+    run = dl.open_run(local_run["run_dir"])
+    assert run.status == "done"
+    assert run.run_id == local_run["run_id"]
+    density = run.table("density")
+    assert np.isclose(np.sum(density["weight"].to_numpy()), 1.0)
+    confinement = run.table("confinement").to_pylist()
+    assert {row["label"] for row in confinement} == {"C-1", "C", "10"}
+    assert all(0 <= row["fraction"] <= 1 + 1e-6 for row in confinement)
+    assert all(row["null_uniform"] == row["k"] / local_run["parameters"] for row in confinement)
+    assert {p.name for p in (run.path / "figures").glob("*.png")} >= {"density.png", "eigenvalues.png"}
+    assert not (run.path / "basis").exists()
+    assert pq.read_table(run.path / "tables" / "checkpoints.parquet").num_rows == 3
+
+
+def test_mlflow_knows_the_run_by_the_same_id(local_run):
+    out = os.path.dirname(local_run["run_dir"])
+    client = MlflowClient(f"sqlite:///{out}/mlflow.db")
+    parent = client.get_run(local_run["run_id"])
+    assert parent.info.status == "FINISHED"
+    assert parent.data.metrics["trace"] == local_run["trace"]["value"]
+    children = client.search_runs(
+        [parent.info.experiment_id], filter_string=f"tags.`mlflow.parentRunId` = '{local_run['run_id']}'"
+    )
+    assert len(children) == 3
+    names = {artifact.path for artifact in client.list_artifacts(local_run["run_id"])}
+    assert {"report.html", "tables", "figures"} <= names
+
+
+@pytest.mark.ray
+def test_two_workers_one_killed_give_the_same_bits(local_run, tmp_path):
+    process = subprocess.Popen(
+        command("spectrum", *SMALL, "--workers", "2", "--json", "--out", str(tmp_path)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    _wait_for_log(tmp_path, process, '"name": "eigenpairs-000"')
+    victims = [pid for pid in _descendants(process.pid) if "BlockWorker" in _command_line(pid)]
+    assert len(victims) == 2
+    os.kill(victims[0], signal.SIGKILL)
+    stdout, stderr = process.communicate(timeout=170)
+    assert process.returncode == 0, stderr
+    assert "was lost" in stderr
+    result = json.loads(stdout)
+    same_numbers(result, local_run)
+    assert result["workers"] == 2
+
+
+@pytest.mark.ray
+def test_driver_killed_and_resumed_elsewhere_gives_the_same_bits(local_run, tmp_path, monkeypatch):
+    process = subprocess.Popen(
+        command("spectrum", *SMALL, "--workers", "2", "--out", str(tmp_path)),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    _wait_for_log(tmp_path, process, '"event": "steps"', count=12)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    result = run_cli("resume", str(tmp_path), "--workers", "3", "--json")
+    same_numbers(result, local_run)
+    assert main(["resume", result["run_dir"]]) == 2  # finished runs are not run again
+
+
+def test_sigterm_marks_the_run_and_leaves_it_resumable(local_run, tmp_path):
+    process = subprocess.Popen(
+        command("spectrum", *SMALL, "--workers", "0", "--out", str(tmp_path)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    _wait_for_log(tmp_path, process, '"name": "eigenpairs-000"')
+    process.terminate()
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert stdout == ""
+    (run_dir,) = tmp_path.glob("spectrum-*")
+    assert f"distlandscape resume {run_dir}" in stderr
+    assert dl.open_run(run_dir).status == "interrupted"
+    same_numbers(run_cli("resume", str(run_dir), "--json"), local_run)
+
+
+def test_unconverged_is_said_and_exits_3(tmp_path, capfd):
+    code = main(["spectrum", *SMALL, "--workers", "0", "--set", "spectrum.max_steps=13", "--json", "--out", str(tmp_path)])
+    captured = capfd.readouterr()
+    assert code == 3
+    result = json.loads(captured.out)
+    assert "raise max_steps" in result["status"]
+    assert not all(result["converged"])
+
+
+def test_tracking_server_away_is_a_warning(tmp_path, capfd):
+    options = ["--set", "tracking.uri=http://127.0.0.1:9", "--set", "train.checkpoints=1"]
+    began = time.monotonic()
+    code = main(["spectrum", *SMALL, *options, "--workers", "0", "--json", "--out", str(tmp_path)])
+    assert time.monotonic() - began < 90
+    captured = capfd.readouterr()
+    assert code == 0, captured.err
+    assert json.loads(captured.out)["status"] == "converged"
+    assert "mlflow-sync" in captured.err
+
+
+def _wait_for_log(out, process, text, count=1):
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline:
+        assert process.poll() is None, "the run ended before it could be disturbed"
+        if any(file.read_text().count(text) >= count for file in out.glob("*/log.jsonl")):
+            return
+        time.sleep(0.02)
+    pytest.fail(f"{text} did not appear in the log")
+
+
+def _descendants(root):
+    children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(root)], capture_output=True, text=True, check=False)
+    found = [int(pid) for pid in children.stdout.split()]
+    return found + [pid for child in found for pid in _descendants(child)]
+
+
+def _command_line(pid):
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return file.read().decode(errors="replace")
+    except FileNotFoundError:
+        return ""
