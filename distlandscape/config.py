@@ -226,6 +226,8 @@ def _parse(text: str) -> Any:
 def _problem(error: yaml.YAMLError) -> str:
     mark = getattr(error, "problem_mark", None)
     reason = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
+    if reason.startswith("but "):
+        reason = f"{getattr(error, 'context', '')}, {reason}"
     where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark is not None else ""
     return textwrap.shorten(reason, 120, placeholder="…") + where
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from fnmatch import fnmatchcase
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -37,7 +38,7 @@ NAIVE = {"cross_entropy": naive_cross_entropy, "mse": naive_mse}
 
 
 class Dense:
-    """Mean loss of a model on all samples as a function of the flat vector of the parameters that match ``patterns``."""
+    """Mean loss on all samples as a function of the flat vector of the parameters that match ``patterns``."""
 
     def __init__(self, model, x, y, loss="cross_entropy", patterns=("*",)):
         self.model = copy.deepcopy(model).double().eval()
@@ -97,6 +98,6 @@ def bias_free(*widths, activation=nn.ReLU, seed=0):
     """Fully connected net without biases."""
     torch.manual_seed(seed)
     layers = [nn.Flatten()]
-    for a, b in zip(widths[:-1], widths[1:], strict=True):
+    for a, b in pairwise(widths):
         layers += [nn.Linear(a, b, bias=False), activation()]
     return nn.Sequential(*layers[:-1]).double()

@@ -60,7 +60,9 @@ def test_a_model_in_train_mode_is_measured_in_eval_mode_and_left_alone(data):
     inner = state_of(objective.model)
     exact = Dense(model, *data)
     for operator, matrix in ((dl.Hessian, exact.hessian()), (dl.GaussNewton, exact.gauss_newton())):
-        products = [operator(objective, LocalRunner(micro_batch=m)).apply(torch.eye(objective.parameters)) for m in (7, 37)]
+        products = [
+            operator(objective, LocalRunner(micro_batch=m)).apply(torch.eye(objective.parameters)) for m in (7, 37)
+        ]
         for product in products:
             assert relative(product, matrix) < 1e-9
     assert relative(dl.gradient(objective), exact.gradient()) < 1e-12

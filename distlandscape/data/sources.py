@@ -67,9 +67,8 @@ def _npz(path: str | None) -> tuple[Samples, Samples, str]:
             missing = [name for name in ("x", "y") if name not in archive]
             if missing:
                 raise InputError(f"{file} has no array {missing[0]!r} (it has {sorted(archive)}); save x and y")
-            x, y = archive["x"], archive["y"]
-            if not isinstance(x, np.ndarray) or not isinstance(y, np.ndarray):  # numpy hands on other members as bytes
-                raise ValueError("a member is no array")
+            members: list[object] = [archive["x"], archive["y"]]
+            x, y = (member for member in members if isinstance(member, np.ndarray))  # anything else comes as bytes
     except InputError:
         raise
     except FileNotFoundError:

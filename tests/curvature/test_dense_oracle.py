@@ -92,7 +92,9 @@ def test_mse_targets_of_one_and_several_columns():
         objective = dl.Objective(model, (x, targets), "mse", dtype=torch.float64)
         oracle = Dense(model, x, targets.reshape(len(x), -1), "mse")
         for operator in (dl.Hessian, dl.GaussNewton):
-            assert relative(operator(objective).apply(torch.eye(objective.parameters)), dense_of(operator, oracle)) < 1e-9
+            assert (
+                relative(operator(objective).apply(torch.eye(objective.parameters)), dense_of(operator, oracle)) < 1e-9
+            )
         assert relative(dl.gradient(objective), oracle.gradient()) < 1e-12
 
 

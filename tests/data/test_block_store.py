@@ -211,13 +211,14 @@ def arrow_file(path, metadata):
 
 def test_damaged_and_foreign_files(tmp_path, content):
     bad = tmp_path / "bad"
-    cases = {length: content[:length] for length in (0, 1, 8, 100, len(content) // 2, len(content) - 10, len(content) - 1)}
+    cases = {
+        length: content[:length] for length in (0, 1, 8, 100, len(content) // 2, len(content) - 10, len(content) - 1)
+    }
     cases |= {"text": b"not a store", "pickle": pickle.dumps({"x": 1}), "zeros": bytes(1000)}
-    for name, data in cases.items():
+    for data in cases.values():
         bad.write_bytes(data)
         with pytest.raises(InputError, match="import the data again"):
             BlockStore.open(bad)
-            pytest.fail(f"{name} was opened")
     for metadata in (None, {"distlandscape": "{"}, {"distlandscape": "[]"}, {"distlandscape": "{}"}, {"other": "1"}):
         arrow_file(bad, metadata)
         with pytest.raises(InputError, match="import the data again"):

@@ -74,7 +74,9 @@ def test_samples_takes_the_first_of_the_permutation(file):
 def test_classes_are_kept_and_numbered_in_the_order_given(file):
     x, y = whole(load_source("npz", str(file), classes=(4, 1)))
     all_x, all_y = whole(load_source("npz", str(file)))
-    expected = [(sample, {4: 0, 1: 1}[label]) for sample, label in zip(all_x, all_y.tolist(), strict=True) if label in (1, 4)]
+    expected = [
+        (sample, {4: 0, 1: 1}[label]) for sample, label in zip(all_x, all_y.tolist(), strict=True) if label in (1, 4)
+    ]
     assert len(y) == 24
     assert rows(x, y) == rows(np.array([s for s, _ in expected]), np.array([label for _, label in expected]))
 

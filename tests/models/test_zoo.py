@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
 from torch import nn
@@ -19,9 +21,7 @@ def test_mlp_shapes(shape, hidden, outputs):
     model = mlp(shape, outputs, hidden)
     assert model(torch.randn(5, *shape)).shape == (5, outputs)
     widths = [torch.Size(shape).numel(), *hidden, outputs]
-    assert [tuple(m.weight.shape) for m in model if isinstance(m, nn.Linear)] == [
-        (b, a) for a, b in zip(widths[:-1], widths[1:], strict=True)
-    ]
+    assert [tuple(m.weight.shape) for m in model if isinstance(m, nn.Linear)] == [(b, a) for a, b in pairwise(widths)]
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 32, 32), (2, 5, 7), (1, 1, 1)])
@@ -32,9 +32,7 @@ def test_cnn_shapes(shape, channels):
     assert [m.out_channels for m in model if isinstance(m, nn.Conv2d)] == channels
 
 
-@pytest.mark.parametrize(
-    ("activation", "kind"), [("relu", nn.ReLU), ("tanh", nn.Tanh), ("gelu", nn.GELU)]
-)
+@pytest.mark.parametrize(("activation", "kind"), [("relu", nn.ReLU), ("tanh", nn.Tanh), ("gelu", nn.GELU)])
 @pytest.mark.parametrize("name", ["mlp", "cnn"])
 def test_activations(name, activation, kind):
     model = build_model(name, (1, 8, 8), 3, {"activation": activation}, seed=0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -86,7 +88,9 @@ def test_the_objective_is_left_alone(objective):
 def test_equals_plain_sgd_with_momentum(objective):
     """Heavy ball by hand, on the batches the seed promises: Philox permutations, without replacement."""
     order = np.random.Generator(np.random.Philox(3))
-    x, y = (np.concatenate(parts) for parts in zip(*map(objective.data.block, range(objective.data.blocks)), strict=True))
+    x, y = (
+        np.concatenate(parts) for parts in zip(*map(objective.data.block, range(objective.data.blocks)), strict=True)
+    )
     permutations = [order.permutation(37) for _ in range(4)]
     batches = [p[i : i + 10] for p in permutations for i in (0, 10, 20)]
     names = [name for name, _ in objective.model.named_parameters()]
@@ -181,7 +185,7 @@ def test_checkpoint_steps(steps, count):
         assert kept[0] == 0
     if steps >= 2**count:  # far enough apart not to meet after rounding
         assert len(kept) == count
-        ratios = [b / a for a, b in zip(kept[1:-1], kept[2:], strict=True)]
+        ratios = [b / a for a, b in pairwise(kept[1:])]
         assert not ratios or max(ratios) / min(ratios) < 2.5
 
 
