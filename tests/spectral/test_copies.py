@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from distlandscape.results import Trust
 from distlandscape.spectral import top_eigenpairs
+from distlandscape.spectral.driver import TensorSpace
 from distlandscape.spectral.copies import ACCEPTED, Outcome, Pairs, add_missed_copies, log_share
 from distlandscape.spectral.journal import SILENT
 from distlandscape.spectral.lanczos import Lanczos
@@ -37,7 +38,7 @@ def look(
 )
 @settings(max_examples=150, deadline=None)
 def test_no_eigenvector_has_more_of_the_start_than_the_bound(groups: list[Any], seed: int, steps: int) -> None:
-    """ω ≤ 1/Σ p_k(λ)², at every step, for every eigenspace, before and after a breakdown."""
+    """ω ≤ 1/Σ p_k(λ)², at every step, before and after a breakdown, for every eigenspace no Ritz value stands for."""
     values = np.concatenate([np.full(count, value) for value, count in groups])
     operator = Dense(rotated(values, seed % 997))
     run = Lanczos(operator, steps, seed)
@@ -46,9 +47,10 @@ def test_no_eigenvector_has_more_of_the_start_than_the_bound(groups: list[Any], 
     while not run.full:
         run.step()
         for value in np.unique(values):
+            if np.abs(run.ritz().values - value).min() < 1e-3:
+                continue
             share = float(np.sum((vectors[:, np.abs(exact - value) < 1e-6].T @ start) ** 2))
-            # Rounding of the recurrence matters where the bound is about to be attained.
-            assert np.log(share) <= log_share(run, float(value)) + 1e-5
+            assert np.log(share) <= log_share(run, float(value)) + 1e-6
 
 
 def test_the_bound_is_attained_when_the_krylov_space_holds_everything() -> None:
@@ -75,30 +77,31 @@ def test_the_bound_against_its_naive_twin() -> None:
 
 def test_the_bound_does_not_overflow() -> None:
     run = run_lanczos(Dense(rotated(np.linspace(-1, 1, 300))), 250)
-    far, further = log_share(run, 1e3), log_share(run, 1e6)
-    # Each step multiplies p by about λ/(1/2), the β of a uniform density; twice that in the logarithm of the square.
-    assert far == pytest.approx(-2 * 250 * np.log(2e3), rel=0.02)
-    assert further == pytest.approx(-2 * 250 * np.log(2e6), rel=0.02)
+    alphas, betas = np.array(run.recurrence.alphas), np.array(run.recurrence.betas)
+    for point in (1e3, 1e6, -1e9):  # far out the last polynomial is Π (λ − α)/β, and it is the whole sum
+        assert log_share(run, point) == pytest.approx(-2 * np.sum(np.log(np.abs(point - alphas) / betas)), abs=1e-3)
 
 
 class Fixed(Dense):
     """A diagonal operator: starts are isotropic, so a rotation changes nothing but the cost."""
 
     def product(self, v: Array) -> Array:
-        return np.diag(self.A) * v
+        return self.A[0] * v
 
 
 def test_copies_are_missed_no_more_often_than_allowed() -> None:
-    """A double eigenvalue just above a bulk; the bound of one in a thousand allows at most a few in 400."""
-    values = np.concatenate([[1.1, 1.1], np.linspace(0, 1, 200)])
-    missed, claims = 0, []
-    for seed in range(400):
-        pairs, outcome = look(Fixed(np.diag(values)), [0, 2], 2, 0, 1e-3, 200, seed)
+    """A double eigenvalue above the edge of a bulk: one miss in a thousand is allowed."""
+    values = np.concatenate([[1.1, 1.1, 1.0], np.linspace(0, 0.9, 100)])
+    operator = Fixed(values[None], TensorSpace(len(values), torch.float64))
+    trust, eye, missed, claims = Trust(0.0, 0.0, 0.0, 1.1), np.eye(len(values)), 0, []
+    for seed in range(150):
+        found = Pairs(values[[0, 2]], [operator.space.from_numpy(eye[i]) for i in (0, 2)], np.zeros(2))
+        pairs, outcome = add_missed_copies(operator, found, trust, 2, 0, 1e-3, 200, seed, SILENT)
         missed += bool(pairs.values[1] < 1.05)
         claims.append(outcome.probability)
-    assert missed <= 4  # binomial: five or more at p = 1/1000 have a probability below 1e-4
+    assert missed <= 2  # binomial: three or more of 150 at one in a thousand have a probability of 5e-4
     assert all(claim is None or claim <= ACCEPTED for claim in claims)
-    assert sum(claim is not None for claim in claims) > 200
+    assert sum(claim is not None for claim in claims) > 75
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -167,7 +170,7 @@ def test_every_missed_copy_takes_its_place_at_the_right_end() -> None:
     found = [0, 3, 5, 6, len(values) - 5, len(values) - 4, len(values) - 2]
     pairs, outcome = look(operator, found, 4, 3, 1e-8, 300)
     np.testing.assert_allclose(pairs.values, [9, 9, 9, 7, -6, -8, -8], atol=1e-6)
-    assert outcome.words.startswith("4 found and added")
+    assert outcome.words.startswith("5 found and added")  # the first copy of 7 gave way to the third of 9
     assert outcome.passes == operator.passes
     V = np.stack(pairs.vectors)
     true = np.linalg.norm(V @ operator.A - pairs.values[:, None] * V, axis=1)
@@ -179,8 +182,8 @@ def test_what_was_seen_when_the_steps_ran_out_is_not_shown_as_converged() -> Non
     """A Ritz value beyond the edge proves a miss, even before it has converged."""
     values = np.concatenate([[1.05, 1.05], np.linspace(-1, 1, 200)])
     operator = Dense(rotated(values))
-    pairs, outcome = look(operator, [0, 10], 2, 0, 1e-8, 30)
-    assert values[10] < pairs.values[1] < 1.05 + 1e-12
+    pairs, outcome = look(operator, [0, 2], 2, 0, 1e-8, 30)
+    assert 1 < pairs.values[1] < 1.05 + 1e-12
     assert pairs.residuals[1] > 1e-8
     V = np.stack(pairs.vectors)
     true = np.linalg.norm(V @ operator.A - pairs.values[:, None] * V, axis=1)

@@ -66,32 +66,43 @@ def problems(draw: st.DrawFn, widths: list[float]) -> tuple[Array, int | tuple[i
     return values, (top, draw(st.integers(0 if top else 1, n - top))), which
 
 
-@given(problems([0.0, 1e-3, 0.1, 5.0]), st.integers(0, 2**32 - 1))
+@given(problems([0.0, 0.1, 5.0]), st.integers(0, 2**32 - 1))
 @settings(max_examples=120, deadline=None)
 def test_against_dense_eigenvalues(problem: tuple[Array, Any, str], seed: int) -> None:
     values, k, which = problem
     operator = Dense(rotated(values, seed % 1000))
     pairs = top_eigenpairs(operator, k, TOL, which, seed=seed)
     exact = wanted(np.linalg.eigvalsh(operator.A), k, which)
-    check(operator, pairs, exact, TOL, broken=True)
     assert pairs.top == (k[0] if isinstance(k, tuple) else k if which == "LA" else 0)
     assert pairs.trust.missed_probability is None or pairs.trust.missed_probability <= 1e-3
+    if pairs.converged.all():
+        check(operator, pairs, exact, TOL, broken=True)
+    else:
+        # A copy of a small eigenvalue whose residual is what a far larger one, converged in its own measure, leaks.
+        assert "found and added" in pairs.trust.missed_copies
+        check_marked(operator, pairs, exact, 0.0)
 
 
-@given(problems([0.0, 1e-6, 1e-8]), st.integers(0, 2**32 - 1))
+@given(problems([0.0, 1e-3, 1e-6, 1e-8]), st.integers(0, 2**32 - 1))
 @settings(max_examples=60, deadline=None)
-def test_clusters_as_narrow_as_the_tolerance_are_right_or_marked(problem: tuple[Array, Any, str], seed: int) -> None:
-    """Pairs inside such a cluster are combinations; what leaks between them may keep a copy from converging."""
+def test_narrow_clusters_are_right_to_their_width(problem: tuple[Array, Any, str], seed: int) -> None:
+    """Pairs inside such a cluster are combinations, and a copy within its width may go unnoticed."""
     values, k, which = problem
     operator = Dense(rotated(values, seed % 1000))
     pairs = top_eigenpairs(operator, k, TOL, which, seed=seed)
-    exact = wanted(np.linalg.eigvalsh(operator.A), k, which)
+    check_marked(operator, pairs, wanted(np.linalg.eigvalsh(operator.A), k, which), 1e-3)
+
+
+def check_marked(operator: Dense, pairs: Eigenpairs, exact: Array, width: float) -> None:
+    """Values to the width of clusters and the tolerance of the largest; residuals hold; marks and status agree."""
     norm = np.linalg.norm(operator.A, 2)
-    assert (np.abs(pairs.eigenvalues - exact) <= 2 * TOL * norm).all()
+    assert (np.abs(pairs.eigenvalues - exact) <= width + 2 * TOL * norm).all()
     V = pairs.eigenvectors.numpy()
     true = np.linalg.norm(V @ operator.A - pairs.eigenvalues[:, None] * V, axis=1)
     assert (true <= pairs.residuals + (10 + BREAKDOWN * np.sqrt(2)) * eps(torch.float64) * norm).all()
     assert (pairs.status == "converged") == pairs.converged.all()
+    if not pairs.converged.all():
+        assert "raise max_steps or loosen tol" in pairs.status
 
 
 SPECTRA = {
