@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import numpy.typing as npt
 
 from distlandscape.results import Trust
 from distlandscape.spectral.journal import Journal
@@ -77,7 +76,9 @@ def add_missed_copies(
             if verdict.probability > ACCEPTED:
                 return pairs, Outcome(f"{words}, where the next eigenvalue inward converged", None, passes)
             return pairs, Outcome(words, verdict.probability, passes)
-    return pairs, Outcome(f"{found} found and added, check not finished after {limit} rounds: raise max_steps", None, passes)
+    return pairs, Outcome(
+        f"{found} found and added, check not finished after {limit} rounds: raise max_steps", None, passes
+    )
 
 
 @dataclass(frozen=True)

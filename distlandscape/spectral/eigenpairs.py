@@ -117,12 +117,12 @@ def _select(m: int, top: int, low: int) -> npt.NDArray[np.intp]:
 def _counts(k: int | tuple[int, int], which: str, dim: int) -> tuple[int, int]:
     if which not in ("LA", "SA", "BE"):
         raise InputError(f"which={which!r} is unknown; choose 'LA' (largest), 'SA' (smallest) or 'BE' (both ends)")
-    counts = k if isinstance(k, tuple) else (k,)
+    counts: tuple[int, ...] = k if isinstance(k, tuple) else (k,)
     if len(counts) != (2 if which == "BE" else 1) or not all(isinstance(n, Integral) for n in counts):
         raise InputError(
             f"k={k!r} does not fit which={which!r}: give two whole numbers (largest, smallest) with 'BE', else one"
         )
-    top, low = {"LA": (counts[0], 0), "SA": (0, counts[0]), "BE": counts}[which]
+    top, low = counts[0] if which != "SA" else 0, counts[-1] if which != "LA" else 0
     if min(top, low) < 0 or top + low < 1:
         raise InputError(f"k={k!r} asks for no eigenpair; ask for at least one")
     if top + low > dim:

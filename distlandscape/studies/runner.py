@@ -115,8 +115,7 @@ def resolve(config: RunConfig) -> RunConfig:
     if tree["train"]["steps"] is None:
         tree["train"]["steps"] = 0 if config.model.weights is not None else 500
     if tree["runtime"]["threads"] is None:
-        cpus = config.runtime.cpus_per_worker if config.runtime.workers else os.cpu_count() or 1
-        tree["runtime"]["threads"] = max(1, int(cpus))
+        tree["runtime"]["threads"] = max(1, int(config.runtime.cpus_per_worker))  # for the driver too: equal bits
     return validate_config(tree)
 
 

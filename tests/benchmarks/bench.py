@@ -57,13 +57,14 @@ def main() -> None:
         parameters = list(model.parameters())
         peer = HessianLinearOperator(model, nn.CrossEntropyLoss(), parameters, batches, check_deterministic=False)
         with dl.Pool(1, 0.5, threads=1) as one, dl.Pool(2, 0.5, threads=1) as two:
+            by_one, by_two = dl.Hessian(objective, one), dl.Hessian(objective, two)
             times = interleaved(
                 {
                     "gradient": lambda objective=objective, local=local: gradient(objective, local),
                     "Hessian product": lambda hessian=hessian, v=v: hessian @ v,
                     "Gauss-Newton product": lambda gauss_newton=gauss_newton, v=v: gauss_newton @ v,
-                    "Hessian product, 1 worker": lambda h=dl.Hessian(objective, one), v=v: h @ v,
-                    "Hessian product, 2 workers": lambda h=dl.Hessian(objective, two), v=v: h @ v,
+                    "Hessian product, 1 worker": lambda h=by_one, v=v: h @ v,
+                    "Hessian product, 2 workers": lambda h=by_two, v=v: h @ v,
                     "curvlinops Hessian product": lambda peer=peer, v=v: peer @ v,
                 }
             )

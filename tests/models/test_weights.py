@@ -163,4 +163,6 @@ def test_digest_sees_values_names_types_and_shapes():
     assert len(set(digests)) == len(digests)
     assert digest(a=a, b=b) == digest(b=b, a=a) == digests[0]
     assert digest(a=torch.arange(8.0)[::2] / 2, b=b) == digests[0]  # not contiguous
+    long = torch.zeros(1000)
+    assert len({digest(a=long.index_fill(0, torch.tensor([i]), 1)) for i in range(0, 1000, 37)}) == 28
     assert len(digest(a=torch.tensor(1.0), b=torch.tensor(True), c=torch.zeros(0))) == 64

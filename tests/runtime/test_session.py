@@ -1,27 +1,15 @@
 """A local Ray listens on loopback only, and its token is the owner's."""
 
+import os
 import stat
 from pathlib import Path
 
 import pytest
 import ray
 
+from tests.processes import descendants
+
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_session")]
-
-
-def _descendants(root: int) -> set[int]:
-    parents = {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-    found, grown = {root}, True
-    while grown:
-        new = {pid for pid, parent in parents.items() if parent in found} - found
-        found |= new
-        grown = bool(new)
-    return found
 
 
 def _listening_addresses(pids: set[int]) -> set[str]:
@@ -46,9 +34,7 @@ def _listening_addresses(pids: set[int]) -> set[str]:
 
 @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="reads Linux's table of sockets")
 def test_every_port_of_ray_is_on_loopback():
-    import os
-
-    addresses = _listening_addresses(_descendants(os.getpid()))
+    addresses = _listening_addresses({os.getpid()} | descendants(os.getpid()))
     assert ray.is_initialized()
     loopback = {"0100007F", "00000000000000000000000001000000", "0000000000000000FFFF00000100007F"}
     assert addresses

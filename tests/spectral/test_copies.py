@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from distlandscape.results import Trust
 from distlandscape.spectral import top_eigenpairs
-from distlandscape.spectral.driver import TensorSpace
 from distlandscape.spectral.copies import ACCEPTED, Outcome, Pairs, add_missed_copies, log_share
+from distlandscape.spectral.driver import TensorSpace
 from distlandscape.spectral.journal import SILENT
 from distlandscape.spectral.lanczos import Lanczos
 from tests.spectral.helpers import DTYPES, Array, Dense, eps, rotated, run_lanczos
@@ -32,7 +32,9 @@ def look(
 
 
 @given(
-    st.lists(st.tuples(st.sampled_from([-9.0, -1.0, 0.0, 0.3, 0.31, 2.0, 7.0]), st.integers(1, 6)), min_size=1, max_size=6),
+    st.lists(
+        st.tuples(st.sampled_from([-9.0, -1.0, 0.0, 0.3, 0.31, 2.0, 7.0]), st.integers(1, 6)), min_size=1, max_size=6
+    ),
     st.integers(0, 2**32 - 1),
     st.integers(1, 30),
 )

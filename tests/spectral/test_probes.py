@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -65,7 +67,7 @@ def test_any_range_is_a_piece_of_the_whole(seed: int, probe: int, kind: ProbeKin
 @given(st.integers(2**20, 2**45), st.lists(st.integers(1, 9), min_size=1, max_size=8), KINDS)
 def test_cutting_anywhere_far_out_changes_nothing(start: int, lengths: list[int], kind: ProbeKind) -> None:
     cuts = np.cumsum([start, *lengths])
-    pieces = [probe_entries(1, 2, kind, int(a), int(b)) for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
+    pieces = [probe_entries(1, 2, kind, int(a), int(b)) for a, b in itertools.pairwise(cuts)]
     assert np.concatenate(pieces).tobytes() == probe_entries(1, 2, kind, start, int(cuts[-1])).tobytes()
 
 
@@ -114,5 +116,5 @@ def test_uses_of_probe_numbers_do_not_overlap() -> None:
     most = 2**20  # rounds, draws, probes, and basis vectors before a breakdown
     starts = sorted([0, DRAW, CERTIFICATE, CHECK, PROBE])
     reach = most + FRESH * most
-    assert all(a + reach < b for a, b in zip(starts[:-1], starts[1:], strict=True))
+    assert all(a + reach < b for a, b in itertools.pairwise(starts))
     assert PROBE + reach < 2**64

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -19,7 +21,7 @@ def test_segments_cover_every_entry_once_in_order(dim: int) -> None:
     assert bounds[0][0] == 0
     assert bounds[-1][1] == dim
     assert all(a <= b for a, b in bounds)
-    assert all(left[1] == right[0] for left, right in zip(bounds[:-1], bounds[1:], strict=True))
+    assert all(left[1] == right[0] for left, right in itertools.pairwise(bounds))
 
 
 @given(DIMS)

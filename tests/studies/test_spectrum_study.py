@@ -2,21 +2,25 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
 from mlflow import MlflowClient
+from safetensors.torch import load_file
 
 import distlandscape as dl
 from distlandscape.cli.main import main
 from distlandscape.config import load_config
 from distlandscape.studies.context import build_objective
+from tests.processes import command_line, descendants
 
 SMALL = [
     *("--set", "data.samples=300", "--set", "model.options={hidden: [6]}", "--set", "train.steps=60"),
@@ -40,6 +44,13 @@ def run_cli(*arguments):
     return json.loads(done.stdout)
 
 
+@pytest.fixture
+def out(local_run, tmp_path):
+    """An output folder whose tracking database has its schema already, which takes seconds to make."""
+    shutil.copy(Path(local_run["run_dir"]).parent / "mlflow.db", tmp_path)
+    return tmp_path
+
+
 @pytest.fixture(scope="module")
 def local_run(tmp_path_factory):
     """The undisturbed run in one process."""
@@ -61,11 +72,7 @@ def test_json_has_every_promised_key(local_run):
 def test_eigenvalues_agree_with_the_dense_hessian(local_run):
     config = load_config(None, [a for a in SMALL if a != "--set"] + ["objective.dtype=float64", "data.blocks=2"])
     objective = build_objective(config)
-    model = objective.trainable_copy()
-    from safetensors.torch import load_file
-
-    model.load_state_dict(load_file(local_run["weights"]))
-    H = dl.Hessian(objective.with_weights(model.state_dict()))
+    H = dl.Hessian(objective.with_weights(load_file(local_run["weights"])))
     exact = np.linalg.eigvalsh(H.apply(torch.eye(objective.parameters, dtype=torch.float64)).numpy())[::-1]
     norm = np.abs(exact).max()
     assert np.abs(np.array(local_run["eigenvalues"]) - exact[:10]).max() < 1e-5 * norm
@@ -91,8 +98,7 @@ def test_run_directory_opens_and_holds_tables_figures_and_page(local_run):
 
 
 def test_mlflow_knows_the_run_by_the_same_id(local_run):
-    out = os.path.dirname(local_run["run_dir"])
-    client = MlflowClient(f"sqlite:///{out}/mlflow.db")
+    client = MlflowClient(f"sqlite:///{Path(local_run['run_dir']).parent / 'mlflow.db'}")
     parent = client.get_run(local_run["run_id"])
     assert parent.info.status == "FINISHED"
     assert parent.data.metrics["trace"] == local_run["trace"]["value"]
@@ -105,15 +111,15 @@ def test_mlflow_knows_the_run_by_the_same_id(local_run):
 
 
 @pytest.mark.ray
-def test_two_workers_one_killed_give_the_same_bits(local_run, tmp_path):
+def test_two_workers_one_killed_give_the_same_bits(local_run, out):
     process = subprocess.Popen(
-        command("spectrum", *SMALL, "--workers", "2", "--json", "--out", str(tmp_path)),
+        command("spectrum", *SMALL, "--workers", "2", "--json", "--out", str(out)),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
-    _wait_for_log(tmp_path, process, '"name": "eigenpairs-000"')
-    victims = [pid for pid in _descendants(process.pid) if "BlockWorker" in _command_line(pid)]
+    _wait_for_log(out, process, '"name": "eigenpairs-000"')
+    victims = [pid for pid in descendants(process.pid) if "BlockWorker" in command_line(pid)]
     assert len(victims) == 2
     os.kill(victims[0], signal.SIGKILL)
     stdout, stderr = process.communicate(timeout=170)
@@ -125,40 +131,40 @@ def test_two_workers_one_killed_give_the_same_bits(local_run, tmp_path):
 
 
 @pytest.mark.ray
-def test_driver_killed_and_resumed_elsewhere_gives_the_same_bits(local_run, tmp_path, monkeypatch):
+def test_driver_killed_and_resumed_elsewhere_gives_the_same_bits(local_run, out):
     process = subprocess.Popen(
-        command("spectrum", *SMALL, "--workers", "2", "--out", str(tmp_path)),
+        command("spectrum", *SMALL, "--workers", "2", "--out", str(out)),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    _wait_for_log(tmp_path, process, '"event": "steps"', count=12)
+    _wait_for_log(out, process, '"event": "steps"', count=12)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    result = run_cli("resume", str(tmp_path), "--workers", "3", "--json")
+    result = run_cli("resume", str(out), "--workers", "3", "--json")
     same_numbers(result, local_run)
     assert main(["resume", result["run_dir"]]) == 2  # finished runs are not run again
 
 
-def test_sigterm_marks_the_run_and_leaves_it_resumable(local_run, tmp_path):
+def test_sigterm_marks_the_run_and_leaves_it_resumable(local_run, out):
     process = subprocess.Popen(
-        command("spectrum", *SMALL, "--workers", "0", "--out", str(tmp_path)),
+        command("spectrum", *SMALL, "--workers", "0", "--out", str(out)),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
-    _wait_for_log(tmp_path, process, '"name": "eigenpairs-000"')
+    _wait_for_log(out, process, '"name": "eigenpairs-000"')
     process.terminate()
     stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
     assert stdout == ""
-    (run_dir,) = tmp_path.glob("spectrum-*")
+    (run_dir,) = out.glob("spectrum-*")
     assert f"distlandscape resume {run_dir}" in stderr
     assert dl.open_run(run_dir).status == "interrupted"
     same_numbers(run_cli("resume", str(run_dir), "--json"), local_run)
 
 
-def test_unconverged_is_said_and_exits_3(tmp_path, capfd):
-    code = main(["spectrum", *SMALL, "--workers", "0", "--set", "spectrum.max_steps=13", "--json", "--out", str(tmp_path)])
+def test_unconverged_is_said_and_exits_3(out, capfd):
+    code = main(["spectrum", *SMALL, "--workers", "0", "--set", "spectrum.max_steps=13", "--json", "--out", str(out)])
     captured = capfd.readouterr()
     assert code == 3
     result = json.loads(captured.out)
@@ -166,10 +172,10 @@ def test_unconverged_is_said_and_exits_3(tmp_path, capfd):
     assert not all(result["converged"])
 
 
-def test_tracking_server_away_is_a_warning(tmp_path, capfd):
+def test_tracking_server_away_is_a_warning(out, capfd):
     options = ["--set", "tracking.uri=http://127.0.0.1:9", "--set", "train.checkpoints=1"]
     began = time.monotonic()
-    code = main(["spectrum", *SMALL, *options, "--workers", "0", "--json", "--out", str(tmp_path)])
+    code = main(["spectrum", *SMALL, *options, "--workers", "0", "--json", "--out", str(out)])
     assert time.monotonic() - began < 90
     captured = capfd.readouterr()
     assert code == 0, captured.err
@@ -185,17 +191,3 @@ def _wait_for_log(out, process, text, count=1):
             return
         time.sleep(0.02)
     pytest.fail(f"{text} did not appear in the log")
-
-
-def _descendants(root):
-    children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(root)], capture_output=True, text=True, check=False)
-    found = [int(pid) for pid in children.stdout.split()]
-    return found + [pid for child in found for pid in _descendants(child)]
-
-
-def _command_line(pid):
-    try:
-        with open(f"/proc/{pid}/cmdline", "rb") as file:
-            return file.read().decode(errors="replace")
-    except FileNotFoundError:
-        return ""

@@ -149,6 +149,16 @@ def test_no_steps(objective):
 def test_divergence_says_what_to_lower(objective):
     with pytest.raises(dl.InputError, match=r"diverged at step \d+; lower train.learning_rate \(now 1e\+30\)"):
         run(objective, learning_rate=1e30)
+    reported = []
+    with pytest.raises(dl.InputError, match="diverged"):
+        train(
+            objective,
+            **{**SETTINGS, "steps": 500, "learning_rate": 1e30},
+            keep_at=[500],
+            keep=lambda step, model: None,
+            report=lambda step, loss: reported.append(loss),
+        )
+    assert len(reported) < 20  # at the first sign, not at the end
 
 
 def test_divergence_in_the_very_last_step(objective):

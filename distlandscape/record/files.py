@@ -1,1 +1,0 @@
-from distlandscape.files import sha256, write_text, write_whole
