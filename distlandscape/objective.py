@@ -151,9 +151,7 @@ class Objective:
         """Logits (n, C) of samples ``x`` (n, …)."""
         # Not functional_call's own handling of ties: for a module registered under two names it leaves the model
         # changed behind (torch 2.13), and later derivatives miss a use of its parameters.
-        tensors = {
-            place: leaf for name, leaf in zip(self.names, leaves, strict=True) for place in self._places[name]
-        }
+        tensors = {place: leaf for name, leaf in zip(self.names, leaves, strict=True) for place in self._places[name]}
         out: Tensor = functional_call(self.model, tensors, (x,), tie_weights=False)
         return out
 

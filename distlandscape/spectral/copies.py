@@ -15,7 +15,7 @@ from distlandscape.results import Trust
 from distlandscape.spectral.journal import Journal
 from distlandscape.spectral.lanczos import BREAKDOWN, Lanczos, Ritz
 from distlandscape.spectral.space import Array, Operator, Vector
-from distlandscape.spectral.stopping import residual_bounds
+from distlandscape.spectral.stopping import due, residual_bounds
 
 CHECK = 2**61  # probe numbers of the check's start vectors
 ACCEPTED = 1e-3  # probability of a missed copy at which the check is content
@@ -96,7 +96,7 @@ def _run_until_decided(
     edges = {1.0: float(pairs.values[top - 1])} if top else {}
     edges |= {-1.0: float(pairs.values[top])} if low else {}
     while True:
-        if run.steps:
+        if run.full or due(run.steps):
             ritz = run.ritz()
             good = ritz.residuals <= residual_bounds(ritz.values, tol, eps, norm)
             slack = {sign: float(residual_bounds(np.array([edge]), tol, eps, norm)[0]) for sign, edge in edges.items()}

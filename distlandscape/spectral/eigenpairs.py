@@ -16,7 +16,7 @@ from distlandscape.spectral.copies import Pairs, add_missed_copies
 from distlandscape.spectral.journal import SILENT, Journal
 from distlandscape.spectral.lanczos import Lanczos
 from distlandscape.spectral.space import Operator
-from distlandscape.spectral.stopping import residual_bounds
+from distlandscape.spectral.stopping import due, residual_bounds
 
 
 def top_eigenpairs(
@@ -91,7 +91,7 @@ def _main_run(
     run = Lanczos(H, limit, seed, journal=journal, name="main")
     wanted = top + low
     while True:
-        if run.full or _due(run.steps, wanted):
+        if run.full or (run.steps >= wanted and due(run.steps)):
             ritz = run.ritz()
             index = _select(len(ritz.values), top, low)
             norm = float(np.max(np.abs(ritz.values)))
@@ -128,11 +128,6 @@ def _counts(k: int | tuple[int, int], which: str, dim: int) -> tuple[int, int]:
     if top + low > dim:
         raise InputError(f"k={k!r} asks for more eigenpairs than there are parameters ({dim}); lower k")
     return top, low
-
-
-def _due(steps: int, wanted: int) -> bool:
-    """Look at every step early, then ever more rarely: an eigenproblem of m steps should stay below a pass."""
-    return steps >= wanted and steps % (1 + steps // 50) == 0
 
 
 def _status(good: npt.NDArray[np.bool_], limit: int) -> str:

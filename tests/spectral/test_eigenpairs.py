@@ -106,35 +106,35 @@ def check_marked(operator: Dense, pairs: Eigenpairs, exact: Array, width: float)
 
 
 SPECTRA = {
-    # 300 values each: an eigenproblem of the whole space is not within reach of the default number of steps.
-    "double at the top": [np.full(2, 10.0), [7.0, 5.0], np.linspace(-1, 1, 296)],
-    "triple at the top": [np.full(3, 10.0), [7.0], np.linspace(-1, 1, 296)],
-    "double inside": [[10.0], np.full(2, 7.0), [5.0], np.linspace(-1, 1, 296)],
+    # 200 values each: an eigenproblem of the whole space is not within reach of the default number of steps.
+    "double at the top": [np.full(2, 10.0), [7.0, 5.0], np.linspace(-1, 1, 196)],
+    "triple at the top": [np.full(3, 10.0), [7.0], np.linspace(-1, 1, 196)],
+    "double inside": [[10.0], np.full(2, 7.0), [5.0], np.linspace(-1, 1, 196)],
     "triple inside and at both ends": [
-        np.full(3, 9.0), np.full(3, 6.0), [4.0], np.linspace(-1, 1, 288), [-4.0], np.full(2, -5.0), np.full(2, -8.0)
+        np.full(3, 9.0), np.full(3, 6.0), [4.0], np.linspace(-1, 1, 188), [-4.0], np.full(2, -5.0), np.full(2, -8.0)
     ],
-    "double at the low end": [[3.0, 2.0], np.linspace(-1, 1, 296), np.full(2, -4.0)],
-    "double edge": [[9.0, 8.0], np.full(3, 7.0), np.linspace(-1, 1, 290), np.full(3, -3.0), [-6.0, -7.0]],
-    "mostly negative": [[2.0, 1.9, 1.5, 1.2], -np.geomspace(0.1, 100, 296)],
-    "all negative": [-np.geomspace(0.5, 100, 300)],
-    "identity": [np.ones(300)],
-    "zero": [np.zeros(300)],
-    "low rank": [[5.0, 4.0, 3.0, -2.0], np.zeros(296)],
-    "projector": [np.ones(120), np.zeros(180)],
-    "two far apart and a cluster": [[1e6, 1.001, 1.0], np.linspace(0, 0.5, 296), [-1e-3]],
+    "double at the low end": [[3.0, 2.0], np.linspace(-1, 1, 196), np.full(2, -4.0)],
+    "double edge": [[9.0, 8.0], np.full(3, 7.0), np.linspace(-1, 1, 190), np.full(3, -3.0), [-6.0, -7.0]],
+    "mostly negative": [[2.0, 1.9, 1.5, 1.2], -np.geomspace(0.1, 100, 196)],
+    "all negative": [-np.geomspace(0.5, 100, 200)],
+    "identity": [np.ones(200)],
+    "zero": [np.zeros(200)],
+    "low rank": [[5.0, 4.0, 3.0, -2.0], np.zeros(196)],
+    "projector": [np.ones(120), np.zeros(80)],
+    "two far apart and a cluster": [[1e6, 1.001, 1.0], np.linspace(0, 0.5, 196), [-1e-3]],
 }  # fmt: skip
 
 BROKEN = {"identity", "zero", "low rank", "projector", "two far apart and a cluster"}
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize(("k", "which"), [(5, "LA"), (5, "SA"), ((5, 4), "BE"), ((0, 3), "BE"), ((3, 0), "BE")])
+@pytest.mark.parametrize(("k", "which"), [(5, "LA"), ((5, 4), "BE"), ((0, 3), "BE")])
 @pytest.mark.parametrize("name", SPECTRA)
 def test_multiplicities_and_signs(name: str, k: Any, which: str, dtype: torch.dtype) -> None:
     values = np.concatenate([np.asarray(part) for part in SPECTRA[name]])
     tol = 1e-9 if dtype == torch.float64 else 1e-5
     operator = Dense(rotated(values), dtype=dtype)
-    pairs = top_eigenpairs(operator, k, tol, which, max_steps=299)
+    pairs = top_eigenpairs(operator, k, tol, which, max_steps=199)
     check(operator, pairs, wanted(values, k, which), tol, broken=name in BROKEN)
     assert "not finished" not in pairs.trust.missed_copies
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from distlandscape.spectral.lanczos import BREAKDOWN, Lanczos
 from tests.spectral.helpers import DTYPES, Array, Dense, eps, rotated, rows, run_lanczos, spaces
 
-DIM = 90
+DIM = 60
 SPECTRA = {
     "spread": np.linspace(-1, 1, DIM),
     "outliers": np.concatenate([np.linspace(0, 0.1, DIM - 10), np.linspace(1, 10, 10)]),
