@@ -67,7 +67,7 @@ def _clean_stdout() -> Iterator[TextIO]:
 
 
 def _fail(sentence: str, code: int) -> int:
-    print(f"distlandscape: {sentence}", file=sys.stderr)
+    print(f"distlandscape: {' '.join(sentence.split())}", file=sys.stderr)
     return code
 
 

@@ -20,7 +20,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("run_dir", metavar="RUN", help="run directory")
     parser.add_argument("--uri", help="tracking server (default: the run's tracking.uri, or mlflow.db beside the run)")
     parser.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, stdout=None)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -43,9 +43,10 @@ def run(args: argparse.Namespace) -> int:
                     "mlflow_run_id": mirror.run_id,
                     "open": mirror.url_hint,
                 }
-            )
+            ),
+            file=args.stdout,
         )
     elif in_sync:
-        print(f"{directory.path.name} is in MLflow as run {mirror.run_id}")
-        print(f"open it with: {mirror.url_hint}")
+        print(f"{directory.path.name} is in MLflow as run {mirror.run_id}", file=args.stdout)
+        print(f"open it with: {mirror.url_hint}", file=args.stdout)
     return 0 if in_sync else 1

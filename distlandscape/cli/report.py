@@ -18,7 +18,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("run_dir", metavar="RUN", help="run directory")
     parser.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, stdout=None)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
     page = make_report(directory.path)
     if args.json:
         figures = [str(path) for path in sorted((directory.path / "figures").glob("*.png"))]
-        print(json.dumps({"run_id": directory.run_id, "report": str(page), "figures": figures}))
+        print(json.dumps({"run_id": directory.run_id, "report": str(page), "figures": figures}), file=args.stdout)
     else:
-        print(f"the page of {directory.path.name} is {page}")
+        print(f"the page of {directory.path.name} is {page}", file=args.stdout)
     return 0

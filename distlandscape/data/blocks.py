@@ -73,14 +73,19 @@ class BlockStore:
     def write(self, path: str | Path) -> BlockStore:
         """Write the store to a file, whole, and open that."""
         file = Path(path)
-
-        def copy(temporary: Path) -> None:
-            with pa.ipc.new_file(str(temporary), self._reader.schema) as writer:
-                for block in range(self.blocks):
-                    writer.write_batch(self._reader.get_batch(block))
-
-        write_whole(file, copy)
+        write_whole(file, lambda temporary: self._copy(str(temporary)))
         return BlockStore.open(file)
+
+    def intact(self) -> bool:
+        """Whether the samples still have the digest they were stored with; reads every byte."""
+        cut = block_bounds(self.samples, self.blocks)
+        x, y = self.block(0)
+        shapes = [(self.samples, *x.shape[1:]), (self.samples, *y.shape[1:])]
+        digest = _digest(cut, x.dtype, shapes[0], y.dtype, shapes[1])
+        for column in (0, 1):
+            for index in range(self.blocks):
+                digest.update(np.ascontiguousarray(self.block(index)[column]).data)
+        return digest.hexdigest() == self.digest
 
     def block(self, index: int) -> tuple[Samples, Samples]:
         """Samples and targets of one block, views of the store (read-only)."""
@@ -91,10 +96,13 @@ class BlockStore:
         if self.path is not None:
             return _reopen, (str(self.path), self.digest)
         sink = pa.BufferOutputStream()
+        self._copy(sink)
+        return _from_bytes, (sink.getvalue().to_pybytes(),)
+
+    def _copy(self, sink: str | pa.NativeFile) -> None:
         with pa.ipc.new_file(sink, self._reader.schema) as writer:
             for block in range(self.blocks):
                 writer.write_batch(self._reader.get_batch(block))
-        return _from_bytes, (sink.getvalue().to_pybytes(),)
 
 
 def default_blocks(samples: int) -> int:
@@ -137,7 +145,7 @@ def _checked(x: npt.ArrayLike, y: npt.ArrayLike, blocks: int | None) -> tuple[Sa
 def _write(sink: pa.NativeFile, x: Samples, y: Samples, blocks: int, description: str) -> None:
     cut = block_bounds(len(x), blocks)
     header = {"samples": len(x), "description": description}
-    digest = hashlib.sha256(json.dumps([cut, x.dtype.str, x.shape, y.dtype.str, y.shape]).encode())
+    digest = _digest(cut, x.dtype, x.shape, y.dtype, y.shape)
     digest.update(x.data)
     digest.update(y.data)
     header["digest"] = digest.hexdigest()
@@ -147,6 +155,12 @@ def _write(sink: pa.NativeFile, x: Samples, y: Samples, blocks: int, description
         for start, stop in pairwise(cut):
             columns = [_column(x[start:stop]), _column(y[start:stop])]
             writer.write_batch(pa.record_batch(columns, schema=schema))
+
+
+def _digest(cut: list[int], *types_and_shapes: np.dtype[Any] | tuple[int, ...]) -> hashlib._Hash:
+    """The digest of a store, before its samples go in: first all x, then all y."""
+    described = [part.str if isinstance(part, np.dtype) else list(part) for part in types_and_shapes]
+    return hashlib.sha256(json.dumps([cut, *described]).encode())
 
 
 def _column(array: Samples) -> pa.Array:

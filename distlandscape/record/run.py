@@ -69,7 +69,10 @@ class Run:
         folder = Path(path)
         try:
             identity = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        except (OSError, json.JSONDecodeError):
+            complete = isinstance(identity, dict) and {"run_id", "study"} <= set(identity)
+        except (OSError, ValueError):
+            complete = False
+        if not complete or not (folder / "config.yaml").is_file():
             raise InputError(
                 f"{folder} is not a run directory (no readable run.json in it); give the folder of a run"
             ) from None

@@ -49,10 +49,11 @@ class CurvatureOperator:
         Raises:
             InputError: rows of another length.
         """
-        rows = torch.stack(list(vectors)) if isinstance(vectors, Sequence) else torch.as_tensor(vectors)
+        rows = torch.stack([_tensor(v) for v in vectors]) if isinstance(vectors, Sequence) else _tensor(vectors)
         if rows.ndim != 2 or rows.shape[1] != self.shape[0]:
             raise InputError(f"apply needs rows (K, {self.shape[0]}), not {tuple(rows.shape)}")
-        V_KP = rows.to(self.dtype).cpu().numpy()
+        # Contiguous: the bits of a product must not depend on how its vector lay in memory.
+        V_KP = rows.to(self.dtype).cpu().contiguous().numpy()
         together = max(1, PASS_BYTES // (8 * self.shape[0]))
         out = torch.empty(V_KP.shape, dtype=self.dtype)
         for start in range(0, len(V_KP), together):
@@ -64,7 +65,7 @@ class CurvatureOperator:
 
     def __matmul__(self, other: Tensor | npt.NDArray[Any]) -> Tensor:
         """``H @ v`` for (P,), ``H @ V`` for columns (P, K)."""
-        columns = torch.as_tensor(other)
+        columns = _tensor(other)
         if columns.ndim not in (1, 2) or columns.shape[0] != self.shape[0]:
             raise InputError(
                 f"the operator is {self.shape}: it needs ({self.shape[0]},) or ({self.shape[0]}, K), not"
@@ -80,6 +81,11 @@ class CurvatureOperator:
             return (self @ V.reshape(self.shape[0], -1)).numpy()
 
         return LinearOperator(self.shape, matvec=columns, matmat=columns, rmatvec=columns, dtype=dtype)
+
+
+def _tensor(array: Tensor | npt.NDArray[Any]) -> Tensor:
+    """A tensor without history; numpy arrays are copied, because torch warns of read-only ones."""
+    return array.detach() if isinstance(array, Tensor) else torch.from_numpy(np.array(array, order="C"))
 
 
 class Hessian(CurvatureOperator):

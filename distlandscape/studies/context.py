@@ -33,9 +33,10 @@ def build_objective(config: RunConfig, data: BlockStore | None = None) -> Object
     shape = data.block(0)[0].shape[1:]
     outputs = _outputs(config, data)
     model = build_model(config.model.name, shape, outputs, config.model.options, config.train.seed)
+    o = config.objective
+    model.to(DTYPES[o.dtype])  # before the weights come, which would be rounded otherwise
     if config.model.weights is not None:
         load_weights(model, config.model.weights)
-    o = config.objective
     return Objective(model, data, o.loss, parameters=o.parameters, norm=o.norm, dtype=DTYPES[o.dtype])
 
 

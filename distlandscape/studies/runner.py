@@ -104,9 +104,13 @@ def resume_study(run: Run, make_page: MakePage, workers: int | None = None) -> O
         raise InputError(f"the run {run.path} is finished ({run.status}); start a new one to measure again")
     _use_threads(config)
     store = BlockStore.open(run.identity["data"])
-    if store.digest != run.identity["digests"]["data"]:
+    if store.digest != run.identity["digests"]["data"] or not store.intact():
         raise InputError(f"the data of this run, {store.path}, were changed; start the study again")
-    return _execute(run, config, build_objective(config, store), make_page)
+    trained = run.stage("train") is not None  # then the initial weights are needed no more, wherever they came from
+    start = (
+        config.model_copy(update={"model": config.model.model_copy(update={"weights": None})}) if trained else config
+    )
+    return _execute(run, config, build_objective(start, store), make_page)
 
 
 def resolve(config: RunConfig) -> RunConfig:
@@ -198,9 +202,7 @@ def _runner(run: Run, config: RunConfig, progress: Progress) -> AbstractContextM
     )
 
 
-def _end_badly(
-    run: Run, error: BaseException, progress: Progress, make_page: MakePage, mirror: MlflowMirror
-) -> None:
+def _end_badly(run: Run, error: BaseException, progress: Progress, make_page: MakePage, mirror: MlflowMirror) -> None:
     """Mark the run, keep the traceback, show what there is; what goes wrong here must not hide the error itself."""
     interrupted = isinstance(error, (KeyboardInterrupt, Interrupted))
     if not interrupted:
@@ -232,4 +234,8 @@ def _terminable() -> Iterator[None]:
 def _shared_store(out: Path, data: BlockStore) -> BlockStore:
     """The block store as a file in the output folder, named by its content and shared by the runs in it."""
     path = out.absolute() / "data" / f"{data.digest[:16]}.arrow"
-    return BlockStore.open(path) if path.exists() else data.write(path)
+    if path.exists():
+        store = BlockStore.open(path)
+        if store.digest == data.digest and store.intact():
+            return store
+    return data.write(path)

@@ -244,3 +244,15 @@ def test_a_store_opened_by_a_relative_path_can_be_shipped(tmp_path, monkeypatch)
     monkeypatch.chdir(tmp_path / "elsewhere")
     assert pickle.loads(shipped).digest == store.digest  # noqa: S301
     assert store.path == tmp_path / "s"
+
+
+def test_a_flipped_bit_in_the_samples_is_noticed(tmp_path):
+    x = np.arange(200, dtype=np.float32).reshape(50, 4)
+    store = BlockStore.from_arrays(x, np.arange(50) % 3, 2).write(tmp_path / "store.arrow")
+    assert store.intact()
+    content = bytearray((tmp_path / "store.arrow").read_bytes())
+    content[content.find(x[7].tobytes()) + 2] ^= 1
+    (tmp_path / "flipped.arrow").write_bytes(content)
+    flipped = BlockStore.open(tmp_path / "flipped.arrow")
+    assert flipped.digest == store.digest
+    assert not flipped.intact()

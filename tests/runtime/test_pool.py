@@ -84,11 +84,18 @@ def test_demand_that_cannot_be_met_names_what_is_free(monkeypatch):
         Pool(1, cpus_per_worker=500).__enter__()
 
 
-@pytest.mark.parametrize(
-    "options",
-    [{"workers": 0}, {"workers": -1}, {"transport": "pigeon"}, {"cpus_per_worker": 0}, {"gpus_per_worker": -1}]
-    + [{"threads": 0}, {"micro_batch": 0}],
-)
+BAD_SIZES = [
+    {"workers": 0},
+    {"workers": -1},
+    {"transport": "pigeon"},
+    {"cpus_per_worker": 0},
+    {"gpus_per_worker": -1},
+    {"threads": 0},
+    {"micro_batch": 0},
+]
+
+
+@pytest.mark.parametrize("options", BAD_SIZES, ids=str)
 def test_bad_sizes_are_refused_before_anything_starts(options):
     with pytest.raises(InputError):
         Pool(**options)

@@ -96,14 +96,14 @@ def test_copies_are_missed_no_more_often_than_allowed() -> None:
     values = np.concatenate([[1.1, 1.1, 1.0], np.linspace(0, 0.9, 100)])
     operator = Fixed(values[None], TensorSpace(len(values), torch.float64))
     trust, eye, missed, claims = Trust(0.0, 0.0, 0.0, 1.1), np.eye(len(values)), 0, []
-    for seed in range(150):
+    for seed in range(100):
         found = Pairs(values[[0, 2]], [operator.space.from_numpy(eye[i]) for i in (0, 2)], np.zeros(2))
         pairs, outcome = add_missed_copies(operator, found, trust, 2, 0, 1e-3, 200, seed, SILENT)
         missed += bool(pairs.values[1] < 1.05)
         claims.append(outcome.probability)
-    assert missed <= 2  # binomial: three or more of 150 at one in a thousand have a probability of 5e-4
+    assert missed <= 2  # binomial: three or more of 100 at one in a thousand have a probability of 2e-4
     assert all(claim is None or claim <= ACCEPTED for claim in claims)
-    assert sum(claim is not None for claim in claims) > 75
+    assert sum(claim is not None for claim in claims) > 50
 
 
 @pytest.mark.parametrize("seed", range(20))

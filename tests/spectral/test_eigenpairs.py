@@ -116,7 +116,7 @@ SPECTRA = {
     "double at the low end": [[3.0, 2.0], np.linspace(-1, 1, 196), np.full(2, -4.0)],
     "double edge": [[9.0, 8.0], np.full(3, 7.0), np.linspace(-1, 1, 190), np.full(3, -3.0), [-6.0, -7.0]],
     "mostly negative": [[2.0, 1.9, 1.5, 1.2], -np.geomspace(0.1, 100, 196)],
-    "all negative": [-np.geomspace(0.5, 100, 200)],
+    "all negative": [[-0.5, -1.0, -1.5, -2.0, -3.0], -np.linspace(5, 90, 191), [-93.0, -95.0, -97.0, -100.0]],
     "identity": [np.ones(200)],
     "zero": [np.zeros(200)],
     "low rank": [[5.0, 4.0, 3.0, -2.0], np.zeros(196)],

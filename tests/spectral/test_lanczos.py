@@ -45,7 +45,7 @@ def check_identities(run: Lanczos, A: Array, dtype: torch.dtype, broken: bool) -
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", SPECTRA)
-@pytest.mark.parametrize("steps", [1, 2, 40, DIM + 7])
+@pytest.mark.parametrize("steps", [1, 25, DIM + 7])
 def test_relation_and_orthonormality(name: str, dtype: torch.dtype, steps: int) -> None:
     A = rotated(SPECTRA[name])
     for space in spaces(DIM, dtype).values():
@@ -62,11 +62,11 @@ def test_relation_and_orthonormality(name: str, dtype: torch.dtype, steps: int) 
 def test_relation_with_locked_vectors(name: str, dtype: torch.dtype) -> None:
     A = rotated(SPECTRA[name])
     for space in spaces(DIM, dtype).values():
-        for locked in (1, 5, DIM - 1):
+        for locked in (5, DIM - 1):
             # Orthonormal, but no eigenvectors: the couplings are large.
             V = np.linalg.qr(np.random.default_rng(1).standard_normal((DIM, locked)))[0].T
-            run = run_lanczos(Dense(A, space), 30, locked=[space.from_numpy(v) for v in V])
-            assert run.steps == min(30, DIM - locked)
+            run = run_lanczos(Dense(A, space), 20, locked=[space.from_numpy(v) for v in V])
+            assert run.steps == min(20, DIM - locked)
             check_identities(run, A, dtype, name in BROKEN)
             values = np.linalg.eigvalsh(A - A @ V.T @ V - V.T @ V @ A + V.T @ V @ A @ V.T @ V)
             ritz = run.ritz()

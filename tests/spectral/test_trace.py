@@ -63,7 +63,7 @@ def test_unbiased_and_covered(case: str) -> None:
     if case.endswith("converged"):
         assert known is not None
         assert not known.converged.any()
-    runs, probes = 60, 24
+    runs, probes = 60, 12
     estimates = [trace_and_frobenius(Dense(A), probes, seed, known=known) for seed in range(runs)]
     quantile = student.ppf(0.975, probes - 1)
     for number, exact in ((0, TRACE), (1, NORM)):
