@@ -140,6 +140,11 @@ def _whole_spectrum(
     return density, both
 
 
+def _described(config: RunConfig) -> str:
+    options = ", ".join(f"{name} {value}" for name, value in config.model.options.items())
+    return f"{config.model.name} ({options})" if options else config.model.name
+
+
 def _summary(
     context: StudyContext,
     objective: Objective,
@@ -171,5 +176,5 @@ def _summary(
         "frobenius": {"value": frobenius.value, "stderr": frobenius.stderr},
         "trust": pairs.trust.as_dict(),
         "data": objective.data.description,
-        "model": f"{context.config.model.name} {context.config.model.options or ''}".strip(),
+        "model": _described(context.config),
     }
