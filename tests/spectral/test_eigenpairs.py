@@ -67,7 +67,7 @@ def problems(draw: st.DrawFn, widths: list[float]) -> tuple[Array, int | tuple[i
 
 
 @given(problems([0.0, 0.1, 5.0]), st.integers(0, 2**32 - 1))
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_against_dense_eigenvalues(problem: tuple[Array, Any, str], seed: int) -> None:
     values, k, which = problem
     operator = Dense(rotated(values, seed % 1000))
@@ -84,7 +84,7 @@ def test_against_dense_eigenvalues(problem: tuple[Array, Any, str], seed: int) -
 
 
 @given(problems([0.0, 1e-3, 1e-6, 1e-8]), st.integers(0, 2**32 - 1))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_narrow_clusters_are_right_to_their_width(problem: tuple[Array, Any, str], seed: int) -> None:
     """Pairs inside such a cluster are combinations, and a copy within its width may go unnoticed."""
     values, k, which = problem
@@ -127,8 +127,10 @@ SPECTRA = {
 BROKEN = {"identity", "zero", "low rank", "projector", "two far apart and a cluster"}
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize(("k", "which"), [(5, "LA"), ((5, 4), "BE"), ((0, 3), "BE")])
+@pytest.mark.parametrize(
+    ("k", "which", "dtype"),
+    [(5, "LA", torch.float64), ((5, 4), "BE", torch.float64), ((5, 4), "BE", torch.float32), (3, "SA", torch.float32)],
+)
 @pytest.mark.parametrize("name", SPECTRA)
 def test_multiplicities_and_signs(name: str, k: Any, which: str, dtype: torch.dtype) -> None:
     values = np.concatenate([np.asarray(part) for part in SPECTRA[name]])
