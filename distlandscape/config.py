@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
-import textwrap
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, ValidationError
 
+from distlandscape.config_text import brief, parse, problem, read_mapping
 from distlandscape.errors import InputError
 
 
@@ -25,7 +24,6 @@ def _no_bool(value: Any) -> Any:
 Integer = Annotated[int, BeforeValidator(_no_bool)]
 Real = Annotated[float, BeforeValidator(_no_bool)]
 MAX_SEED = 2**63 - 1  # what torch's generators take
-MAX_BYTES = 2**16  # of a configuration file
 
 
 class _Section(BaseModel):
@@ -128,7 +126,7 @@ def load_config(file: str | Path | None = None, assignments: tuple[str, ...] | l
     """
     tree: dict[str, Any] = {}
     if file is not None:
-        tree = _read_yaml(Path(file))
+        tree = read_mapping(Path(file))
     for assignment in assignments:
         _assign(tree, assignment)
     return validate_config(tree)
@@ -142,94 +140,23 @@ def validate_config(tree: dict[str, Any]) -> RunConfig:
         raise InputError(_sentence(error)) from None
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
-        if len(content) > MAX_BYTES:
-            raise InputError(f"the configuration {path} is larger than {MAX_BYTES:,} bytes; give a YAML file of keys")
-        tree = _parse(content.decode("utf-8"))
-    except OSError as error:
-        raise InputError(
-            f"cannot read the configuration {path}: {error.strerror}; give an existing YAML file"
-        ) from None
-    except UnicodeDecodeError:
-        raise InputError(f"the configuration {path} is not UTF-8 text; give a YAML file") from None
-    except yaml.YAMLError as error:
-        raise InputError(f"the configuration {path} is not valid YAML: {_problem(error)}; correct it") from None
-    if tree is None:
-        return {}
-    if not isinstance(tree, dict):
-        raise InputError(
-            f"the configuration {path} must be a mapping of sections (data: …, model: …), not a {type(tree).__name__}"
-        )
-    # A section without keys, as when all of them are commented out, is an empty one.
-    return {key: {} if value is None else value for key, value in tree.items()}
-
-
 def _assign(tree: dict[str, Any], assignment: str) -> None:
     key, equals, text = assignment.partition("=")
     parts = key.strip().split(".")
     if not equals or not all(parts):
-        raise InputError(f"--set {_brief(assignment)} is not of the form section.key=value, for example spectrum.k=20")
+        raise InputError(f"--set {brief(assignment)} is not of the form section.key=value, for example spectrum.k=20")
     try:
-        value = _parse(text)
+        value = parse(text)
     except yaml.YAMLError as error:
         raise InputError(
-            f"--set {_brief(assignment)}: the value is not valid YAML: {_problem(error)}; quote it"
+            f"--set {brief(assignment)}: the value is not valid YAML: {problem(error)}; quote it"
         ) from None
     for part in parts[:-1]:
         branch = tree.setdefault(part, {})
         if not isinstance(branch, dict):
-            raise InputError(f"--set {_brief(assignment)}: {part!r} is not a section with keys; set it as a whole")
+            raise InputError(f"--set {brief(assignment)}: {part!r} is not a section with keys; set it as a whole")
         tree = branch
     tree[parts[-1]] = value
-
-
-class _Loader(yaml.SafeLoader):
-    """Safe YAML without what a configuration has no use for: references, which can grow without bound, and repeats."""
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
-            raise yaml.MarkedYAMLError(None, None, "references (*name) are not allowed", mark)
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key, _ in node.value:
-            name = str(key.value)
-            if name in seen:
-                raise yaml.MarkedYAMLError(None, None, f"the key {name!r} appears twice", key.start_mark)
-            seen.add(name)
-        return super().construct_mapping(node, deep=True)
-
-
-# YAML 1.1 reads 1e-3 as text; people mean a number.
-_Loader.yaml_implicit_resolvers = {
-    first: list(kinds) for first, kinds in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)[eE][-+]?\d+\Z"), list("-+.0123456789")
-)
-
-
-def _parse(text: str) -> Any:
-    try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506 – a SafeLoader
-    except RecursionError:
-        raise yaml.YAMLError("it is nested too deeply") from None
-    except ValueError as error:  # a date or number that only looks like one
-        raise yaml.YAMLError(str(error)) from None
-
-
-def _problem(error: yaml.YAMLError) -> str:
-    mark = getattr(error, "problem_mark", None)
-    reason = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
-    if reason.startswith("but "):
-        reason = f"{getattr(error, 'context', '')}, {reason}"
-    where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark is not None else ""
-    return textwrap.shorten(reason, 120, placeholder="…") + where
 
 
 def _sentence(error: ValidationError) -> str:
@@ -244,12 +171,7 @@ def _sentence(error: ValidationError) -> str:
     message = _MESSAGES.get(
         first["type"], first["msg"].removeprefix("Value error, ").replace("Input should", "it must")
     )
-    return f"configuration key {key!r} is {_brief(first['input'])}, but {message}; correct it"
-
-
-def _brief(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:79] + "…"
+    return f"configuration key {key!r} is {brief(first['input'])}, but {message}; correct it"
 
 
 _MESSAGES = {

@@ -19,12 +19,17 @@ Sums = tuple[npt.NDArray[np.float64], ...]
 MICRO_BATCH = {"cpu": 256, "cuda": 1024}  # larger ones fall out of a CPU's cache and gain nothing on a GPU
 
 
+def default_micro_batch(device: str) -> int:
+    """The fixed rule by device type."""
+    return MICRO_BATCH.get(device, MICRO_BATCH["cuda"])
+
+
 class Evaluator:
     """Computes subtree sums; re-uses its buffers, because fresh large ones cost more than the additions."""
 
     def __init__(self, device: torch.device, micro_batch: int | None = None) -> None:
         self.device = device
-        self.micro_batch = micro_batch or MICRO_BATCH.get(device.type, MICRO_BATCH["cuda"])
+        self.micro_batch = micro_batch or default_micro_batch(device.type)
         self._free: list[tuple[Tensor, ...]] = []
         self._scratch: dict[torch.Size, Tensor] = {}
 

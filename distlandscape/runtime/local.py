@@ -39,6 +39,11 @@ class LocalRunner:
         return torch.get_num_threads()
 
     @property
+    def device(self) -> str:
+        """Type of device the products run on."""
+        return self._evaluator.device.type
+
+    @property
     def micro_batch(self) -> int:
         """Samples computed at a time."""
         return self._evaluator.micro_batch

@@ -17,7 +17,7 @@ import numpy as np
 from distlandscape.errors import InputError, WorkerFailure
 from distlandscape.objective import Objective
 from distlandscape.runtime import session
-from distlandscape.runtime.evaluate import BlockFunction, Sums
+from distlandscape.runtime.evaluate import BlockFunction, Sums, default_micro_batch
 from distlandscape.runtime.local import check_sizes
 from distlandscape.runtime.tree import Subtree, finish, shares
 
@@ -68,11 +68,11 @@ class Pool:
         check_sizes(threads=threads, micro_batch=micro_batch)
         self.workers, self.transport = workers, transport
         self.threads = threads if threads is not None else max(1, int(cpus_per_worker))
-        self.micro_batch = micro_batch
+        self._micro_batch = micro_batch
         self._resources = {"num_cpus": cpus_per_worker, "num_gpus": gpus_per_worker}
         self._on_event = on_event if on_event is not None else lambda text: print(text, file=sys.stderr)  # noqa: T201
         self._actors: list[Any] = []
-        self._homes: list[tuple[str, int]] = []
+        self._homes: list[tuple[str, int, str]] = []  # host, process and device of each worker
         self._objective: tuple[Objective, str, Any] | None = None
         self._owns_ray = False
 
@@ -100,7 +100,17 @@ class Pool:
     @property
     def pids(self) -> list[int]:
         """Process of each worker."""
-        return [pid for _, pid in self._homes]
+        return [pid for _, pid, _ in self._homes]
+
+    @property
+    def device(self) -> str:
+        """Type of device the workers compute on."""
+        return self._homes[0][2]
+
+    @property
+    def micro_batch(self) -> int:
+        """Samples computed at a time."""
+        return self._micro_batch or default_micro_batch(self.device)
 
     def map_blocks(self, objective: Objective, function: BlockFunction, arrays: Sequence[Any] = ()) -> Sums:
         """See Runner.map_blocks.
@@ -154,9 +164,9 @@ class Pool:
 
         options = {**self._resources, "concurrency_groups": {"control": 1}, "max_restarts": 0, "max_task_retries": 0}
         remote: Any = ray.remote  # its types do not know concurrency groups
-        return remote(**options)(BlockWorker).remote(self.threads, self.micro_batch)
+        return remote(**options)(BlockWorker).remote(self.threads, self._micro_batch)
 
-    def _wait_ready(self, actors: list[Any]) -> list[tuple[str, int]]:
+    def _wait_ready(self, actors: list[Any]) -> list[tuple[str, int, str]]:
         import ray
 
         pings = [actor.ping.remote() for actor in actors]
@@ -167,7 +177,8 @@ class Pool:
                 f"{len(missing)} of {len(pings)} workers did not start in {START_SECONDS:.0f} s; each needs"
                 f" {self._resources}, the cluster has free {free}: ask for less or add nodes"
             )
-        return [(host, pid) for host, pid, _ in ray.get(pings)]
+        homes: list[tuple[str, int, str]] = ray.get(pings)
+        return homes
 
     def _replace(self, slot: int, share: list[Subtree], losses: int, objective: Objective) -> None:
         blocks = f"blocks {share[0].start}–{share[-1].start + share[-1].size - 1}"
@@ -188,7 +199,7 @@ class Pool:
         _, silent = ray.wait(list(pings), num_returns=len(pings), timeout=PING_SECONDS)
         for reference in silent:
             slot = pings[reference]
-            host, pid = self._homes[slot]
+            host, pid, _ = self._homes[slot]
             self._on_event(f"worker {slot} (process {pid}) does not answer; it is ended")
             ray.kill(self._actors[slot])
             if host == socket.gethostname():  # a stopped process cannot follow Ray's request to exit

@@ -24,6 +24,14 @@ class Runner(Protocol):
     def threads(self) -> int:
         """Threads of each worker; equal bits are promised at equal threads."""
 
+    @property
+    def device(self) -> str:
+        """Type of device the products run on, for example "cpu"."""
+
+    @property
+    def micro_batch(self) -> int:
+        """Samples computed at a time."""
+
     def map_blocks(self, objective: Objective, function: BlockFunction, arrays: Sequence[Any] = ()) -> Sums:
         """Sum ``function(objective, x, y, *arrays)`` over all samples, in float64 along the block tree.
 

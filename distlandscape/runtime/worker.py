@@ -41,5 +41,5 @@ class BlockWorker:
 
     @ray.method(concurrency_group="control")
     def ping(self) -> tuple[str, int, str]:
-        """Host, process and device: answered by another thread than the one that computes."""
-        return socket.gethostname(), os.getpid(), str(self._evaluator.device)
+        """Host, process and type of device: answered by another thread than the one that computes."""
+        return socket.gethostname(), os.getpid(), self._evaluator.device.type

@@ -12,7 +12,7 @@ import torch
 
 from distlandscape.config import RunConfig
 from distlandscape.objective import Objective
-from distlandscape.runtime.evaluate import MICRO_BATCH
+from distlandscape.runtime.runner import Runner
 
 PACKAGES = ("distlandscape", "torch", "ray", "numpy", "scipy", "pyarrow", "mlflow")
 
@@ -39,17 +39,16 @@ def git_commit() -> str | None:
     return answer.stdout.strip() or None if answer.returncode == 0 else None
 
 
-def provenance(config: RunConfig, objective: Objective) -> dict[str, Any]:
+def provenance(config: RunConfig, objective: Objective, runner: Runner) -> dict[str, Any]:
     """Everything equal bits depend on."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
     return {
         "data_sha256": objective.data.digest,
         "blocks": objective.data.blocks,
         "config_sha256": config.digest(),
         "dtype": config.objective.dtype,
-        "threads": config.runtime.threads,
-        "micro_batch": config.runtime.micro_batch or MICRO_BATCH[device],
-        "device": device,
+        "threads": runner.threads,
+        "micro_batch": runner.micro_batch,
+        "device": runner.device,
         "instruction_set": torch.backends.cpu.get_cpu_capability(),
         "versions": versions(),
     }

@@ -154,7 +154,6 @@ def _execute(run: Run, config: RunConfig, objective: Objective, make_page: MakeP
                 "wall_s": round(run.seconds_before() + time.monotonic() - began, 3),
                 "workers": config.runtime.workers,
                 "transport": config.runtime.transport if config.runtime.workers else "local",
-                "provenance": provenance(config, objective),
             }
             run.write_result(result)
             run.log.append(
@@ -179,7 +178,8 @@ def _measure(
     with _runner(run, config, progress) as runner:
         progress.plan(planned)
         context = StudyContext(run, config, objective, runner, progress, mirror.push)
-        return study.measure(context, checkpoints)
+        result = study.measure(context, checkpoints)
+        return {**result, "provenance": provenance(config, objective, runner)}
 
 
 def _runner(run: Run, config: RunConfig, progress: Progress) -> AbstractContextManager[Runner]:

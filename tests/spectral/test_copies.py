@@ -16,7 +16,8 @@ from distlandscape.spectral.copies import ACCEPTED, Outcome, Pairs, add_missed_c
 from distlandscape.spectral.driver import TensorSpace
 from distlandscape.spectral.journal import SILENT
 from distlandscape.spectral.lanczos import Lanczos
-from tests.spectral.helpers import DTYPES, Array, Dense, eps, rotated, run_lanczos
+from distlandscape.spectral.probes import probe_entries
+from tests.spectral.helpers import DTYPES, Array, Dense, MemoryJournal, eps, rotated, run_lanczos
 
 
 def look(
@@ -82,6 +83,32 @@ def test_the_bound_does_not_overflow() -> None:
     alphas, betas = np.array(run.recurrence.alphas), np.array(run.recurrence.betas)
     for point in (1e3, 1e6, -1e9):  # far out the last polynomial is Π (λ − α)/β, and it is the whole sum
         assert log_share(run, point) == pytest.approx(-2 * np.sum(np.log(np.abs(point - alphas) / betas)), abs=1e-3)
+
+
+def test_the_probability_is_that_of_a_random_start_with_so_small_a_share() -> None:
+    values = np.concatenate([[2.0, 1.5], np.linspace(-1, 1, 60)])
+    operator = Dense(rotated(values))
+    exact, vectors = np.linalg.eigh(operator.A)
+    pairs = Pairs(exact[[-1, -2]], [operator.space.from_numpy(vectors[:, i]) for i in (-1, -2)], np.zeros(2))
+    journal = MemoryJournal(operator.space)
+    _, outcome = add_missed_copies(operator, pairs, Trust(0.0, 0.0, 0.0, 2.0), 2, 0, 1e-8, 60, 0, journal)
+    r = journal.kept["check-0"][1]
+    p = [0.0, 1.0]
+    for alpha, beta, before in zip(r.alphas, r.betas, [0.0, *r.betas[:-1]], strict=True):
+        p.append(((1.5 - alpha) * p[-1] - before * p[-2]) / beta)
+    share = 1 / np.sum(np.square(p))
+    assert outcome.probability == pytest.approx(np.sqrt(2 * 62 / np.pi * share), rel=1e-9)
+
+
+@pytest.mark.parametrize("dim", [2, 3, 50])
+def test_small_shares_of_a_random_start_are_as_improbable_as_assumed(dim: int) -> None:
+    starts = probe_entries(0, 0, "normal", 0, 20_000 * dim).reshape(-1, dim)
+    shares = starts[:, 0] ** 2 / (starts**2).sum(1)
+    for x in (1e-3, 1e-2):
+        bound = np.sqrt(2 * dim * x / np.pi)
+        frequency, sd = float((shares < x).mean()), np.sqrt(bound / 20_000)
+        assert frequency <= bound + 4 * sd
+        assert frequency >= 0.5 * bound  # no idle bound either
 
 
 class Fixed(Dense):
