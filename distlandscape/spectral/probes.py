@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from distlandscape.errors import InputError
 from distlandscape.spectral.space import ProbeKind
 
 WORDS = 4  # Philox makes four 64-bit words at every count
@@ -21,7 +22,12 @@ def probe_entries(seed: int, probe: int, kind: ProbeKind, start: int, stop: int)
     Raw words of a counter-based generator (Philox 4×64, Salmon et al. 2011) are turned into normals by Box–Muller,
     because library normals consume a varying number of words and so cannot be indexed. Entries 2i and 2i+1 share a
     pair of words.
+
+    Raises:
+        InputError: a negative seed or one of more than 64 bits.
     """
+    if not 0 <= seed < 2**64:
+        raise InputError(f"seed={seed} must be a whole number from 0 to 2⁶⁴ − 1")
     if stop <= start:
         return np.empty(0)
     first = start - start % 2

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import kstest
 
+from distlandscape.errors import InputError
 from distlandscape.spectral.certify import CERTIFICATE
 from distlandscape.spectral.copies import CHECK
 from distlandscape.spectral.density import DRAW
@@ -118,3 +119,9 @@ def test_uses_of_probe_numbers_do_not_overlap() -> None:
     reach = most + FRESH * most
     assert all(a + reach < b for a, b in itertools.pairwise(starts))
     assert PROBE + reach < 2**64
+
+
+@pytest.mark.parametrize("seed", [-1, 2**64])
+def test_a_seed_out_of_range_is_refused(seed: int) -> None:
+    with pytest.raises(InputError, match="seed"):
+        probe_entries(seed, 0, "normal", 0, 4)
