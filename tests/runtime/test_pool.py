@@ -50,7 +50,7 @@ def test_worker_killed_between_passes(objective, local):
 @pytest.mark.parametrize("function", [block_functions.die_once, block_functions.hang_once])
 def test_worker_lost_in_a_product(objective, local, function, tmp_path, monkeypatch):
     monkeypatch.setattr(pool, "QUIET_SECONDS", 1.0)
-    monkeypatch.setattr(pool, "PING_SECONDS", 2.0)
+    monkeypatch.setattr(pool, "PING_SECONDS", 6.0)
     events = []
     (expected,) = local.map_blocks(objective, block_functions.column_sums)
     with Pool(2, threads=1, on_event=events.append) as workers_pool:
