@@ -145,7 +145,7 @@ class Pool:
                     self._replace(slot, dealt[slot], losses[slot], objective)
                     pending[submit(slot)] = slot
                 except RayTaskError as error:
-                    raise error.cause from error
+                    raise error.cause or error from error  # no cause where it could not be sent
         return finish(nodes, _add_arrays)
 
     def _ship(self, objective: Objective) -> tuple[str, Any]:
