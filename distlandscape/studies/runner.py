@@ -235,7 +235,8 @@ def _shared_store(out: Path, data: BlockStore) -> BlockStore:
     """The block store as a file in the output folder, named by its content and shared by the runs in it."""
     path = out.absolute() / "data" / f"{data.digest[:16]}.arrow"
     if path.exists():
-        store = BlockStore.open(path)
-        if store.digest == data.digest and store.intact():
-            return store
+        with contextlib.suppress(InputError):  # damaged: the samples at hand take its place
+            store = BlockStore.open(path)
+            if store.digest == data.digest and store.intact():
+                return store
     return data.write(path)
