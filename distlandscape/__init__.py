@@ -13,15 +13,17 @@ if TYPE_CHECKING:
     from distlandscape.errors import InputError
     from distlandscape.objective import Objective
     from distlandscape.record import open_run
-    from distlandscape.runtime import GaussNewton, Hessian, Pool, gradient
+    from distlandscape.runtime import Fisher, GaussNewton, Hessian, Pool, Residual, gradient
     from distlandscape.spectral import frobenius_norm, overlap, spectral_density, top_eigenpairs, trace
 
 _HOMES = {
+    "Fisher": "runtime",
     "GaussNewton": "runtime",
     "Hessian": "runtime",
     "InputError": "errors",
     "Objective": "objective",
     "Pool": "runtime",
+    "Residual": "runtime",
     "data": "",
     "frobenius_norm": "spectral",
     "gradient": "runtime",
@@ -34,11 +36,13 @@ _HOMES = {
 }
 
 __all__ = [
+    "Fisher",
     "GaussNewton",
     "Hessian",
     "InputError",
     "Objective",
     "Pool",
+    "Residual",
     "data",
     "frobenius_norm",
     "gradient",

@@ -35,8 +35,14 @@ class DataConfig(_Section):
 
     source: str = "digits"
     path: str | None = None
+    split: Literal["train", "test"] = Field("train", description="what is measured; training always uses train")
     samples: Integer | None = Field(None, ge=1)
     classes: tuple[Integer, ...] | None = None
+    scaling: Literal["none", "unit", "standard"] | None = Field(
+        None, description="unit: bytes / 255; standard: per channel, by the train split; None: unit for bytes"
+    )
+    target: str = Field("y", min_length=1, description="column of a table that holds the targets")
+    options: dict[str, JsonValue] = Field(default_factory=dict, description="arguments of a dataset's factory")
     seed: Integer = Field(0, ge=0, le=MAX_SEED)
     blocks: Integer | None = Field(None, ge=1)
 
@@ -54,17 +60,25 @@ class ObjectiveConfig(_Section):
 
     loss: Literal["cross_entropy", "mse"] = "cross_entropy"
     parameters: tuple[str, ...] | None = None
-    norm: Literal["population"] = "population"
+    norm: Literal["population", "batch"] = "population"
+    norm_samples: Integer = Field(256, ge=2, description="size of the statistics batch of norm=batch")
+    weight_decay: Real = Field(0, ge=0, description="λ of (λ/2)|θ|², a part of the objective")
+    label_smoothing: Real = Field(0, ge=0, lt=1)
     dtype: Literal["float32", "float64"] = "float32"
 
 
 class TrainConfig(_Section):
-    """Seeded training on the spot: SGD with momentum, checkpoints spaced evenly in log(step)."""
+    """Seeded training: SGD with momentum or Adam, checkpoints spaced evenly in log(step)."""
 
     steps: Integer | None = Field(None, ge=0, description="None: 0 when model.weights is given, else 500")
     seed: Integer = Field(0, ge=0, le=MAX_SEED)
+    optimizer: Literal["sgd", "adam"] = "sgd"
     learning_rate: Real = Field(0.1, gt=0)
-    momentum: Real = Field(0.9, ge=0, lt=1)
+    momentum: Real = Field(0.9, ge=0, lt=1, description="of sgd; adam has its own, 0.9 and 0.999")
+    schedule: Literal["constant", "cosine", "step"] = Field(
+        "constant", description="cosine: down to 0 at the end; step: a tenth after 1/2 and after 3/4 of the steps"
+    )
+    warmup_steps: Integer = Field(0, ge=0, description="steps over which the learning rate rises to its value")
     batch_size: Integer = Field(128, ge=1)
     checkpoints: Integer = Field(1, ge=1, description="how many weights are kept; the last is always among them")
 
@@ -72,7 +86,8 @@ class TrainConfig(_Section):
 class SpectrumConfig(_Section):
     """What the spectrum study measures, and how exactly."""
 
-    operator: Literal["hessian", "gauss_newton"] = "hessian"
+    operator: Literal["hessian", "gauss_newton", "residual", "fisher"] = "hessian"
+    fisher_labels: Literal["model", "data", "sampled"] = Field("model", description="labels of operator=fisher")
     k: Integer = Field(10, ge=1, description="largest eigenpairs")
     lowest: Integer = Field(0, ge=0, description="smallest eigenpairs")
     tol: Real = Field(1e-3, gt=0, lt=1, description="residual relative to each |eigenvalue|")

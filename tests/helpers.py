@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import copy
+import functools
 from fnmatch import fnmatchcase
 from itertools import pairwise
+from unittest import mock
 
 import numpy as np
 import torch
 from torch import nn
 from torch.func import functional_call
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 
 def samples(shape, outputs, n=37, seed=0):
@@ -38,9 +41,13 @@ NAIVE = {"cross_entropy": naive_cross_entropy, "mse": naive_mse}
 
 
 class Dense:
-    """Mean loss on all samples as a function of the flat vector of the parameters that match ``patterns``."""
+    """Mean loss on all samples as a function of the flat vector of the parameters that match ``patterns``.
 
-    def __init__(self, model, x, y, loss="cross_entropy", patterns=("*",)):
+    With ``fixed`` given, BatchNorm layers normalise by the statistics of that many samples.
+    """
+
+    def __init__(self, model, x, y, loss="cross_entropy", patterns=("*",), fixed=0):
+        self.fixed = fixed
         self.model = copy.deepcopy(model).double().eval()
         self.x = torch.as_tensor(x).double()
         self.y = torch.as_tensor(y)
@@ -55,7 +62,12 @@ class Dense:
         for name, value in self.chosen.items():
             pieces[name] = theta[start : start + value.numel()].view(value.shape)
             start += value.numel()
-        return functional_call(copy.deepcopy(self.model), pieces, (self.x,))  # a copy: ties may be lost in the call
+        model = copy.deepcopy(self.model)  # a copy: ties may be lost in the call
+        if not self.fixed:
+            with sdpa_kernel(SDPBackend.MATH):  # the others have no second derivative
+                return functional_call(model, pieces, (self.x,))
+        with mock.patch("torch.nn.functional.batch_norm", functools.partial(_normalise, self.fixed)):
+            return functional_call(model, pieces, (torch.cat([self.x[: self.fixed], self.x]),))[self.fixed :]
 
     def value(self, theta):
         """Mean loss."""
@@ -70,8 +82,19 @@ class Dense:
         return torch.func.jacrev(self.logits)(self.theta).detach()
 
     def hessian(self):
-        """(P, P)."""
-        return torch.func.hessian(self.value)(self.theta).detach()
+        """(P, P), by reverse mode twice: through LayerNorm, torch's forward over reverse is wrong (2.13)."""
+        return torch.func.jacrev(torch.func.grad(self.value))(self.theta).detach()
+
+    def hessian_by_differences(self):
+        """(P, P), by central differences of the gradient, good to about 1e-8."""
+        gradient, step = torch.func.grad(self.value), 1e-4
+        rows = []
+        for e in torch.eye(len(self.theta)).double():
+            wide, narrow = (
+                (gradient(self.theta + h * e) - gradient(self.theta - h * e)) / (2 * h) for h in (2 * step, step)
+            )
+            rows.append((4 * narrow - wide) / 3)
+        return torch.stack(rows).detach()
 
     def gauss_newton(self):
         """(P, P): the mean of JᵀAJ, A by its formula where there is one."""
@@ -86,6 +109,55 @@ class Dense:
             curvature = torch.stack([torch.func.hessian(one)(z[i], self.y[i]) for i in range(len(z))])
         J = self.jacobian()
         return torch.einsum("nip,nij,njq->pq", J, curvature, J) / len(z)
+
+    def slopes(self):
+        """∂ℓ/∂z, (N, C)."""
+        z = self.logits(self.theta).detach()
+        return torch.func.grad(lambda z: self.loss(z, self.y).sum())(z)
+
+    def residual(self):
+        """(P, P): slopes times second derivatives of every logit."""
+        slopes = self.slopes()
+        weighted = lambda theta: (slopes * self.logits(theta)).sum() / len(self.x)  # noqa: E731
+        return torch.func.jacrev(torch.func.grad(weighted))(self.theta).detach()
+
+    def fisher(self, labels="model", seed=0):
+        """(P, P): sums of outer products of one gradient a sample, or one a sample and label."""
+        z = self.logits(self.theta).detach()
+        J, p, one_hot = self.jacobian(), z.softmax(1), torch.eye(z.shape[1]).double()
+        if labels == "model" and self.loss is naive_mse:
+            pairs = [(0.5, 2 * e.expand(z.shape)) for e in one_hot]
+        elif labels == "model":
+            pairs = [(p[:, k], p - one_hot[k]) for k in range(z.shape[1])]
+        elif labels == "data":
+            pairs = [(1.0, self.slopes())]
+        else:
+            draws = np.random.Generator(np.random.Philox(key=seed))
+            if self.loss is naive_mse:
+                u = draws.random((*z.shape, 2))
+                noise = np.sqrt(-2 * np.log1p(-u[..., 0])) * np.cos(2 * np.pi * u[..., 1])
+                pairs = [(1.0, -2 * torch.tensor(noise) / 2**0.5)]
+            else:
+                u = draws.random(len(z))
+                drawn = [next(k for k, edge in enumerate(q.cumsum(0)) if edge > t) for q, t in zip(p, u, strict=True)]
+                pairs = [(1.0, p - one_hot[drawn])]
+        total = torch.zeros(len(self.theta), len(self.theta)).double()
+        for weights, slopes in pairs:
+            g = torch.einsum("nkp,nk->np", J, slopes)
+            total += g.T @ (torch.as_tensor(weights).double().expand(len(z))[:, None] * g)
+        return total / len(z)
+
+
+def _normalise(fixed, x, mean, var, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5):
+    """BatchNorm of the rows of x by the first ``fixed`` samples' statistics; the second half of x are all samples."""
+    rows = x.movedim(1, -1)
+    head = rows[:fixed].reshape(-1, rows.shape[-1])
+    centre = head.sum(0) / len(head)
+    spread = ((head - centre) ** 2).sum(0) / len(head)
+    out = (rows - centre) * (spread + eps) ** -0.5
+    if weight is not None:
+        out = out * weight + bias
+    return out.movedim(-1, 1)
 
 
 def relative(a, b):

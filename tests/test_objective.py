@@ -247,7 +247,7 @@ BAD = {
     "loss a matrix": (LINEAR, (X, Y), lambda z, y: z, {}, "one value a sample"),
     "loss a number": (LINEAR, (X, Y), lambda z, y: 1.0, {}, "one value a sample"),
     "loss that fails": (LINEAR, (X, Y), lambda z, y: z @ z, {}, "cannot be computed"),
-    "norm": (LINEAR, (X, Y), "mse", {"norm": "batch"}, "'population'"),
+    "norm": (LINEAR, (X, Y), "mse", {"norm": "train"}, "'population', 'batch'"),
     "half precision": (LINEAR, (X, Y), "mse", {"dtype": torch.float16}, "torch.float64"),
     "half model": (nn.Linear(4, C).half(), (X, Y), "mse", {}, "torch.float64"),
     "no parameters": (nn.Flatten(), (X, Y), "mse", {}, "no parameters"),

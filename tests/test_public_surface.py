@@ -21,11 +21,13 @@ from distlandscape.cli.main import build_parser
 HELP = Path(__file__).parent / "cli" / "help.txt"
 
 NAMES = [
+    "Fisher",
     "GaussNewton",
     "Hessian",
     "InputError",
     "Objective",
     "Pool",
+    "Residual",
     "data",
     "frobenius_norm",
     "gradient",
@@ -51,6 +53,8 @@ def test_exported_names():
     ("function", "names"),
     [
         (dl.Objective, "model data loss parameters norm dtype"),
+        (dl.Residual, "objective pool"),
+        (dl.Fisher, "objective pool labels"),
         (dl.Hessian, "objective pool"),
         (dl.GaussNewton, "objective pool"),
         (dl.Pool, "workers cpus_per_worker gpus_per_worker threads transport micro_batch on_event"),

@@ -1,4 +1,4 @@
-"""From gradients in the shapes of the parameters to flat rows."""
+"""From gradients in the shapes of the parameters to flat rows, and back."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from distlandscape.curvature.missing import named_missing_derivative
 from distlandscape.objective import Objective
 
 
@@ -18,14 +19,25 @@ def pullbacks(
     moving = [i for i, output in enumerate(outputs) if output.requires_grad]
     if not moving:  # a loss linear in θ: the second derivative is zero
         return rows
-    for row, cotangent in zip(rows, cotangents, strict=True):
-        pieces = torch.autograd.grad(
-            [outputs[i] for i in moving],
-            leaves,
-            [cotangent[i] for i in moving],
-            retain_graph=True,
-            allow_unused=True,
-            materialize_grads=True,
-        )
-        torch.cat([piece.reshape(-1) for piece in pieces], out=row)
+    with named_missing_derivative(outputs):
+        for row, cotangent in zip(rows, cotangents, strict=True):
+            pieces = torch.autograd.grad(
+                [outputs[i] for i in moving],
+                leaves,
+                [cotangent[i] for i in moving],
+                retain_graph=True,
+                allow_unused=True,
+                materialize_grads=True,
+            )
+            torch.cat([piece.reshape(-1) for piece in pieces], out=row)
     return rows
+
+
+def differentiable_gradient(
+    scalar_or_outputs: Tensor, leaves: Sequence[Tensor], cotangent: Tensor | None = None
+) -> tuple[Tensor, ...]:
+    """Gradient, one tensor a leaf, that can be differentiated once more."""
+    with named_missing_derivative([scalar_or_outputs]):
+        return torch.autograd.grad(
+            scalar_or_outputs, leaves, cotangent, create_graph=True, allow_unused=True, materialize_grads=True
+        )

@@ -6,16 +6,17 @@ import torch
 from torch import Tensor
 
 from distlandscape.curvature.flat import pullbacks
-from distlandscape.objective import Objective
+from distlandscape.objective import Batch, Objective
 
 
-def loss_and_gradient(objective: Objective, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Sums over the micro-batch: (loss, correct answers) as (2,) and the gradient (P,).
+def loss_and_gradient(objective: Objective, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Sums over the micro-batch: (loss, correct answers) as (2,) and the gradient (P,), without weight decay.
 
     Correct answers are counted where y holds labels, and are nan otherwise.
     """
     leaves = objective.leaves()
-    logits = objective.logits(leaves, x)
+    y = batch.y
+    logits = objective.logits(leaves, batch.x)
     losses = objective.loss(logits, y)
     labels = y.ndim == 1 and not y.is_floating_point()
     correct = (logits.detach().argmax(1) == y).sum().double() if labels else torch.tensor(float("nan"))

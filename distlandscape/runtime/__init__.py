@@ -2,7 +2,16 @@
 
 from distlandscape.runtime.local import LocalRunner
 from distlandscape.runtime.measures import gradient, loss_accuracy_gradient
-from distlandscape.runtime.operators import GaussNewton, Hessian
+from distlandscape.runtime.operators import Fisher, GaussNewton, Hessian, Residual
 from distlandscape.runtime.pool import Pool
 
-__all__ = ["GaussNewton", "Hessian", "LocalRunner", "Pool", "gradient", "loss_accuracy_gradient"]
+__all__ = [
+    "Fisher",
+    "GaussNewton",
+    "Hessian",
+    "LocalRunner",
+    "Pool",
+    "Residual",
+    "gradient",
+    "loss_accuracy_gradient",
+]

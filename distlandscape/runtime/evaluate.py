@@ -10,10 +10,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from distlandscape.objective import Objective
+from distlandscape.data.blocks import block_bounds
+from distlandscape.objective import Batch, Objective
 from distlandscape.runtime.tree import Subtree, TreeSum
 
-BlockFunction = Callable[..., tuple[Tensor, ...]]  # (objective, x, y, *arrays) -> sums over the micro-batch
+BlockFunction = Callable[..., tuple[Tensor, ...]]  # (objective, batch, *arrays) -> sums over the micro-batch
 Sums = tuple[npt.NDArray[np.float64], ...]
 
 MICRO_BATCH = {"cpu": 256, "cuda": 1024}  # larger ones fall out of a CPU's cache and gain nothing on a GPU
@@ -59,10 +60,12 @@ class Evaluator:
         self, objective: Objective, function: BlockFunction, arrays: Sequence[Any], block: int
     ) -> tuple[Tensor, ...]:
         x, y = objective.data.block(block)
+        first = block_bounds(objective.data.samples, objective.data.blocks)[block]
         total: tuple[Tensor, ...] | None = None
         for start in range(0, len(x), self.micro_batch):
             stop = start + self.micro_batch
-            part = function(objective, *objective.tensors(x[start:stop], y[start:stop], self.device), *arrays)
+            batch = Batch(*objective.tensors(x[start:stop], y[start:stop], self.device), first + start)
+            part = function(objective, batch, *arrays)
             if total is None:
                 total = self._buffers(part)
                 for tensor, value in zip(total, part, strict=True):

@@ -12,13 +12,16 @@ from distlandscape.runtime.runner import Runner
 
 
 def gradient(objective: Objective, pool: Runner | None = None) -> Tensor:
-    """Gradient (P,) of the mean loss over all samples; one pass."""
+    """Gradient (P,) of the objective over all samples, weight decay included; one pass."""
     return loss_accuracy_gradient(objective, pool)[2]
 
 
 def loss_accuracy_gradient(objective: Objective, pool: Runner | None = None) -> tuple[float, float, Tensor]:
-    """Mean loss, share of correct answers (nan without labels) and gradient (P,); one pass."""
+    """Objective (weight decay included), share of correct answers (nan without labels), gradient (P,); one pass."""
     runner = pool if pool is not None else LocalRunner()
     totals, sums = runner.map_blocks(objective, loss_and_gradient)
     loss, accuracy = (float(v) for v in totals / objective.samples)
-    return loss, accuracy, torch.from_numpy(sums / objective.samples).to(objective.dtype)
+    theta = objective.theta.double()
+    loss += 0.5 * objective.weight_decay * float(theta.square().sum())
+    gradient_P = torch.from_numpy(sums / objective.samples) + objective.weight_decay * theta
+    return loss, accuracy, gradient_P.to(objective.dtype)

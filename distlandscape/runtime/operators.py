@@ -14,7 +14,9 @@ import torch
 from scipy.sparse.linalg import LinearOperator
 from torch import Tensor
 
-from distlandscape.curvature import gauss_newton_products, hessian_products
+from distlandscape.curvature import fisher_products, gauss_newton_products, hessian_products, residual_products
+from distlandscape.curvature.fisher import LABELS
+from distlandscape.curvature.missing import require_second_derivative
 from distlandscape.errors import InputError
 from distlandscape.objective import Objective
 from distlandscape.runtime.evaluate import BlockFunction
@@ -26,16 +28,22 @@ PASS_BYTES = 2**28  # float64 sums of all vectors of one pass: more vectors are 
 
 
 class CurvatureOperator:
-    """Base of the operators; a subclass names the products of one micro-batch.
+    """Base of the operators; a subclass names the products of one micro-batch, and what they take beside vectors.
 
     Args:
         objective: the function whose curvature it is.
         pool: a ``Pool``; None computes in this process.
+
+    Raises:
+        InputError: an operation of the model or loss has no second derivative, which every product needs.
     """
 
     products: BlockFunction
+    arguments: tuple[Any, ...] = ()
+    decays = True  # whether weight decay λ adds λI
 
     def __init__(self, objective: Objective, pool: Runner | None = None) -> None:
+        require_second_derivative(objective)
         self.objective = objective
         self.runner: Runner = pool if pool is not None else LocalRunner()
         self.space = TensorSpace(objective.parameters, objective.dtype)
@@ -58,8 +66,16 @@ class CurvatureOperator:
         out = torch.empty(V_KP.shape, dtype=self.dtype)
         for start in range(0, len(V_KP), together):
             part = V_KP[start : start + together]
-            (sums,) = self.runner.map_blocks(self.objective, type(self).products, (part,))
-            out[start : start + together] = torch.from_numpy(sums / self.objective.samples)
+            (sums,) = self.runner.map_blocks(self.objective, type(self).products, (part, *self.arguments))
+            sums /= self.objective.samples
+            if not np.isfinite(sums).all():
+                raise InputError(
+                    "a product with the operator is not finite; look at the weights, and for a square root, norm or"
+                    " logarithm at 0 in model or loss"
+                )
+            if self.decays and self.objective.weight_decay:
+                sums += self.objective.weight_decay * part
+            out[start : start + together] = torch.from_numpy(sums)
             self.passes += 1
         return out
 
@@ -89,12 +105,56 @@ def _tensor(array: Tensor | npt.NDArray[Any]) -> Tensor:
 
 
 class Hessian(CurvatureOperator):
-    """∇² of the mean loss with respect to θ."""
+    """∇² of the objective, the mean loss (and weight decay) with respect to θ (Pearlmutter 1994)."""
 
     products = staticmethod(hessian_products)
 
 
 class GaussNewton(CurvatureOperator):
-    """The Gauss-Newton term (1/N) Σ Jᵀ (∂²ℓ/∂z²) J; for cross-entropy the Fisher matrix."""
+    """The Gauss-Newton term (1/N) Σ Jᵀ (∂²ℓ/∂z²) J, plus λI of weight decay (Schraudolph 2002).
+
+    For cross-entropy, and for mse, it is the Fisher matrix with the model's own labels, plus λI.
+    """
 
     products = staticmethod(gauss_newton_products)
+
+
+class Residual(CurvatureOperator):
+    """The residual term (1/N) Σ_μ Σ_k (∂ℓ/∂z_k) ∂²z_k/∂θ²: the Hessian is GaussNewton + Residual.
+
+    Computed as the Hessian of Σ stop_gradient(∂ℓ/∂z)·z, not as a difference.
+    """
+
+    products = staticmethod(residual_products)
+    decays = False
+
+
+class Fisher(CurvatureOperator):
+    """The Fisher matrix (1/N) Σ_μ E_y[∇ℓ ∇ℓᵀ], positive semi-definite; weight decay has no part in it.
+
+    Args:
+        objective: the loss is cross_entropy or mse (a normal distribution of variance ½) unless labels is "data".
+        pool: a ``Pool``; None computes in this process.
+        labels: "model": y from the model's own distribution, exact expectation; "sampled": one draw a sample, the same
+            in every product; "data": the targets of the data, the empirical Fisher (Kunstner et al. 2019).
+        seed: of the draws of "sampled".
+
+    Raises:
+        InputError: unknown labels, or a loss that is no likelihood.
+    """
+
+    products = staticmethod(fisher_products)
+    decays = False
+
+    def __init__(
+        self, objective: Objective, pool: Runner | None = None, labels: str = "model", *, seed: int = 0
+    ) -> None:
+        if labels not in LABELS:
+            raise InputError(f"labels={labels!r} are unknown; known: {', '.join(LABELS)}")
+        if labels != "data" and objective.likelihood is None:
+            raise InputError(
+                f"Fisher with labels={labels!r} needs a loss that is −log of a likelihood, cross_entropy or mse; use"
+                " labels='data' or GaussNewton"
+            )
+        super().__init__(objective, pool)
+        self.arguments = (labels, seed)

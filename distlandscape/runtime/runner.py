@@ -33,7 +33,7 @@ class Runner(Protocol):
         """Samples computed at a time."""
 
     def map_blocks(self, objective: Objective, function: BlockFunction, arrays: Sequence[Any] = ()) -> Sums:
-        """Sum ``function(objective, x, y, *arrays)`` over all samples, in float64 along the block tree.
+        """Sum ``function(objective, batch, *arrays)`` over all samples, in float64 along the block tree.
 
         Cost: one pass.
         """

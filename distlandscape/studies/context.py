@@ -37,7 +37,17 @@ def build_objective(config: RunConfig, data: BlockStore | None = None) -> Object
     model.to(DTYPES[o.dtype])  # before the weights come, which would be rounded otherwise
     if config.model.weights is not None:
         load_weights(model, config.model.weights)
-    return Objective(model, data, o.loss, parameters=o.parameters, norm=o.norm, dtype=DTYPES[o.dtype])
+    return Objective(
+        model,
+        data,
+        o.loss,
+        parameters=o.parameters,
+        norm=o.norm,
+        dtype=DTYPES[o.dtype],
+        weight_decay=o.weight_decay,
+        label_smoothing=o.label_smoothing,
+        norm_samples=o.norm_samples,
+    )
 
 
 def _outputs(config: RunConfig, data: BlockStore) -> int:

@@ -14,14 +14,24 @@ from distlandscape.errors import InputError
 from distlandscape.objective import Objective
 from distlandscape.record.run import Stage
 from distlandscape.results import Eigenpairs, Estimate, SpectralDensity
-from distlandscape.runtime import GaussNewton, Hessian, loss_accuracy_gradient
+from distlandscape.runtime import Fisher, GaussNewton, Hessian, Residual, loss_accuracy_gradient
+from distlandscape.runtime.operators import CurvatureOperator
+from distlandscape.runtime.runner import Runner
 from distlandscape.spectral import spectral_density, top_eigenpairs, trace_and_frobenius
 from distlandscape.studies.confinement import confinement_rows, confinement_sizes, gauss_newton_share
 from distlandscape.studies.context import StudyContext
 from distlandscape.studies.journal import RunJournal
 from distlandscape.studies.packing import pack, unpack
 
-OPERATORS = {"hessian": Hessian, "gauss_newton": GaussNewton}
+OPERATORS = {"hessian": Hessian, "gauss_newton": GaussNewton, "residual": Residual}
+
+
+def make_operator(config: RunConfig, objective: Objective, runner: Runner) -> CurvatureOperator:
+    """The operator whose spectrum is asked for."""
+    s = config.spectrum
+    if s.operator == "fisher":
+        return Fisher(objective, runner, s.fisher_labels, seed=s.seed)
+    return OPERATORS[s.operator](objective, runner)
 
 
 def check(config: RunConfig, objective: Objective) -> None:
@@ -69,7 +79,7 @@ def _measure_checkpoint(
     context: StudyContext, objective: Objective, index: int, step: int, last: bool, confinement: list[dict[str, Any]]
 ) -> tuple[dict[str, Any], Eigenpairs]:
     s = context.config.spectrum
-    operator = OPERATORS[s.operator](objective, context.runner)
+    operator = make_operator(context.config, objective, context.runner)
     first = context.stage(f"gradient-{index:03d}", lambda _: _gradient_stage(context, objective))
     gradient = torch.from_numpy(first.arrays["gradient"])
 
@@ -113,7 +123,7 @@ def _whole_spectrum(
     context: StudyContext, objective: Objective, pairs: Eigenpairs
 ) -> tuple[SpectralDensity, tuple[Estimate, Estimate]]:
     s = context.config.spectrum
-    operator = OPERATORS[s.operator](objective, context.runner)
+    operator = make_operator(context.config, objective, context.runner)
     density = unpack(
         SpectralDensity,
         context.stage(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -167,6 +168,70 @@ def test_residual_term_of_relu_nets_has_no_trace(name):
         assert relative(H, G) > 1e-2
         gap = abs(float(H.trace() - G.trace())) / float(G.trace())
         assert (gap < 1e-12) == traceless
+
+
+class Bend(nn.Module):
+    """Convolution, BatchNorm, activation, and a linear layer."""
+
+    def __init__(self, activation):
+        super().__init__()
+        torch.manual_seed(1)
+        self.conv, self.norm = nn.Conv2d(1, 3, 3, bias=False), nn.BatchNorm2d(3, eps=1e-12)
+        self.norm.running_mean.normal_(std=0.2)
+        self.norm.running_var.uniform_(0.5, 2)
+        self.activation, self.last = activation, nn.Linear(12, C)
+
+    def forward(self, x):
+        return self.last(self.activation(self.norm(self.conv(x))).flatten(1))
+
+
+@pytest.mark.parametrize(
+    ("activation", "norm", "traceless"),
+    [(nn.ReLU(), "population", True), (nn.Tanh(), "population", False), (nn.ReLU(), "batch", False)],
+)
+def test_residual_term_has_no_trace_where_batch_norm_is_linear(activation, norm, traceless):
+    x, y = samples((1, 4, 4), C)
+    R, G = (matrix(kind, Bend(activation), x, y, norm=norm) for kind in (dl.Residual, dl.GaussNewton))
+    assert R.norm() > 1e-2 * G.norm()
+    assert (abs(float(R.trace())) < 1e-12 * float(G.trace())) == traceless
+
+
+@pytest.mark.parametrize("kind", ["batch statistics", "layer norm"])
+def test_weights_in_front_of_a_normalisation_have_no_scale(kind):
+    """Scale-invariant weights w: w·g = 0 and, within their block, Hw = −g."""
+    if kind == "batch statistics":
+        objective = dl.Objective(
+            Bend(nn.Tanh()), samples((1, 4, 4), C), norm="batch", parameters=["conv"], dtype=torch.float64
+        )
+    else:
+        torch.manual_seed(1)
+        layers = [nn.Linear(D, 6), nn.LayerNorm(6, eps=1e-12), nn.Tanh(), nn.Linear(6, C)]
+        net = nn.Sequential(*layers)
+        objective = dl.Objective(net, samples((D,), C), parameters=["0"], dtype=torch.float64)
+    w, g = objective.theta, dl.gradient(objective)
+    assert abs(float(w @ g)) < 1e-11 * float(w.norm() * g.norm())
+    assert relative(dl.Hessian(objective) @ w, -g) < 1e-9
+
+
+def test_deep_linear_net_at_its_balanced_minimum():
+    """Two layers, whitened inputs: the non-zero eigenvalues of the Hessian of ½|·|² are s_i + s_j."""
+    rng = np.random.default_rng(0)
+    n, rank, outputs = 6, 3, 4
+    x = np.linalg.qr(rng.standard_normal((40, n)))[0] * np.sqrt(40)  # (1/N) Σ x xᵀ = I
+    U, V = (np.linalg.qr(rng.standard_normal((k, rank)))[0] for k in (outputs, n))
+    s = np.array([2.0, 1.0, 0.3])
+    net = bias_free(n, rank, outputs, activation=nn.Identity)
+    with torch.no_grad():
+        net[1].weight.copy_(torch.tensor((np.sqrt(s) * V).T))
+        net[3].weight.copy_(torch.tensor(U * np.sqrt(s)))
+    targets = x @ V @ np.diag(s) @ U.T
+    assert float(dl.gradient(dl.Objective(net, (x, targets), "mse")).norm()) < 1e-13
+    eigenvalues = torch.linalg.eigvalsh(matrix(dl.Hessian, net, x, targets, loss="mse") / 2)
+    # s_i + s_j for every pair of the rank's modes; modes the targets lack stand for s_j = 0: s_i once for each of the
+    # n − rank inputs and the outputs − rank outputs.
+    expected = np.sort(np.concatenate([(s[:, None] + s).ravel(), np.tile(s, n - rank + outputs - rank)]))
+    assert np.allclose(eigenvalues[-len(expected) :], expected, atol=1e-12)
+    assert eigenvalues[: -len(expected)].abs().max() < 1e-12
 
 
 def test_rescaling_layers_of_a_relu_net(data):

@@ -7,33 +7,33 @@ from pathlib import Path
 import torch
 
 
-def count_samples(objective, x, y):
-    return (torch.tensor([float(len(x))]),)
+def count_samples(objective, batch):
+    return (torch.tensor([float(len(batch.x))]),)
 
 
-def die_once(objective, x, y, flag):
+def die_once(objective, batch, flag):
     """The first worker to come by kills itself in the middle of its share."""
     if _first(flag):
         os.kill(os.getpid(), signal.SIGKILL)
-    return (x.sum(0).reshape(-1),)
+    return (batch.x.sum(0).reshape(-1),)
 
 
-def hang_once(objective, x, y, flag):
+def hang_once(objective, batch, flag):
     """The first worker to come by stops, as a process that swaps or waits for a device does."""
     if _first(flag):
         os.kill(os.getpid(), signal.SIGSTOP)
-    return (x.sum(0).reshape(-1),)
+    return (batch.x.sum(0).reshape(-1),)
 
 
-def always_die(objective, x, y):
+def always_die(objective, batch):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def column_sums(objective, x, y):
-    return (x.sum(0).reshape(-1),)
+def column_sums(objective, batch):
+    return (batch.x.sum(0).reshape(-1),)
 
 
-def refuse(objective, x, y):
+def refuse(objective, batch):
     raise ArithmeticError("this block function refuses")
 
 

@@ -1,0 +1,84 @@
+"""Finds operations that cannot be differentiated twice: torch does not always raise, and seldom says which."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import BackwardCFunction
+
+from distlandscape.errors import InputError
+from distlandscape.objective import Batch, Objective
+
+NAMED = re.compile(r"derivative for (?:aten::)?'?(\w+)'? is not implemented")
+
+
+def require_second_derivative(objective: Objective) -> None:
+    """Differentiate the loss of two samples twice.
+
+    Raises:
+        InputError: an operation has no second derivative, or the result is not finite.
+    """
+    x, y = (array[:2] for array in objective.data.block(0))
+    batch = Batch(*objective.tensors(x, y, next(objective.model.parameters()).device), 0)
+    leaves = objective.leaves()
+    loss = objective.loss_sum(leaves, batch.x, batch.y)
+    if not loss.requires_grad:
+        return
+    with named_missing_derivative([loss]):
+        gradient = torch.autograd.grad(loss, leaves, create_graph=True, allow_unused=True, materialize_grads=True)
+        # A function marked once_differentiable leaves a node that raises when it is reached; but where gradients of
+        # chosen tensors are asked for, torch prunes that path and returns a wrong second derivative without a word.
+        if any(node.name() == "torch::autograd::Error" for node in _nodes(gradient)):
+            raise InputError(_sentence(_custom_functions([loss])))
+        moving = [g for g in gradient if g.requires_grad]
+        second = torch.autograd.grad(moving, leaves, moving, allow_unused=True) if moving else ()
+    if not all(bool(torch.isfinite(t).all()) for t in (*gradient, *(s for s in second if s is not None))):
+        raise InputError(
+            "derivatives of the loss of the first samples are not finite; look for a square root, norm or logarithm at"
+            " 0 in model or loss"
+        )
+
+
+@contextlib.contextmanager
+def named_missing_derivative(outputs: Sequence[Tensor]) -> Iterator[None]:
+    """Turn torch's error about a missing second derivative into an InputError that names the operation.
+
+    Args:
+        outputs: where the graph that is differentiated ends.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        named = NAMED.search(str(error))
+        if named:
+            raise InputError(_sentence(named[1])) from error
+        if "once_differentiable" in str(error):
+            raise InputError(_sentence(_custom_functions(outputs))) from error
+        raise
+
+
+def _sentence(operation: str) -> str:
+    return f"the model or loss uses {operation}, which has no second derivative; replace it by operations that have one"
+
+
+def _custom_functions(outputs: Sequence[Tensor]) -> str:
+    """Names of the Python-defined autograd functions in the graph behind ``outputs``."""
+    base: Any = BackwardCFunction
+    custom = {type(node).__name__.removesuffix("Backward") for node in _nodes(outputs) if isinstance(node, base)}
+    return " or ".join(sorted(custom)) or "a function marked once_differentiable"
+
+
+def _nodes(outputs: Sequence[Tensor]) -> set[Any]:
+    seen: set[Any] = set()
+    waiting: list[Any] = [output.grad_fn for output in outputs]
+    while waiting:
+        node = waiting.pop()
+        if node is not None and node not in seen:
+            seen.add(node)
+            waiting += [following for following, _ in node.next_functions]
+    return seen
