@@ -36,8 +36,10 @@ def require_second_derivative(objective: Objective) -> None:
         if any(node.name() == "torch::autograd::Error" for node in _nodes(gradient)):
             raise InputError(_sentence(_custom_functions([loss])))
         moving = [g for g in gradient if g.requires_grad]
-        second = torch.autograd.grad(moving, leaves, moving, allow_unused=True) if moving else ()
-    if not all(bool(torch.isfinite(t).all()) for t in (*gradient, *(s for s in second if s is not None))):
+        second = (
+            torch.autograd.grad(moving, leaves, moving, allow_unused=True, materialize_grads=True) if moving else ()
+        )
+    if not all(bool(torch.isfinite(t).all()) for t in (*gradient, *second)):
         raise InputError(
             "derivatives of the loss of the first samples are not finite; look for a square root, norm or logarithm at"
             " 0 in model or loss"
