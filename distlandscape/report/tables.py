@@ -18,6 +18,14 @@ Array = npt.NDArray[np.float64]
 FLOOR = 30.0
 
 
+OPERATORS = {  # names and symbols
+    "hessian": ("Hessian", "H"),
+    "gauss_newton": ("Gauss-Newton term", "G"),
+    "residual": ("residual term", "R"),
+    "fisher": ("Fisher matrix", "F"),
+}
+
+
 @dataclass(frozen=True, eq=False)
 class Pairs:
     """Eigenvalues of one end of the spectrum, the most extreme first, with residuals (k,)."""
@@ -107,12 +115,12 @@ class RunView:
         """The matrix that was measured, in words."""
         section = self.config.get("spectrum") or {}
         key = self.result.get("operator") or section.get("operator")
-        return "Gauss-Newton term" if key == "gauss_newton" else "Hessian"
+        return OPERATORS.get(str(key), ("Hessian", "H"))[0]
 
     @property
     def symbol(self) -> str:
         """Its symbol."""
-        return "G" if self.operator == "Gauss-Newton term" else "H"
+        return dict(OPERATORS.values()).get(self.operator, "H")
 
     @property
     def parameters(self) -> int | None:

@@ -26,8 +26,8 @@ from distlandscape.studies.packing import pack, unpack
 OPERATORS = {"hessian": Hessian, "gauss_newton": GaussNewton, "residual": Residual}
 
 
-def make_operator(config: RunConfig, objective: Objective, runner: Runner) -> CurvatureOperator:
-    """The operator whose spectrum is asked for."""
+def make_operator(config: RunConfig, objective: Objective, runner: Runner | None = None) -> CurvatureOperator:
+    """The operator whose spectrum is asked for; InputError where the objective has none."""
     s = config.spectrum
     if s.operator == "fisher":
         return Fisher(objective, runner, s.fisher_labels, seed=s.seed)
@@ -42,6 +42,7 @@ def check(config: RunConfig, objective: Objective) -> None:
             f"spectrum.k={s.k} and spectrum.lowest={s.lowest} ask for more eigenpairs than the"
             f" {objective.parameters} parameters; lower them"
         )
+    make_operator(config, objective)
     if s.max_steps is not None and s.max_steps < s.k + s.lowest:
         raise InputError(f"spectrum.max_steps={s.max_steps} is below the {s.k + s.lowest} pairs asked for; raise it")
 

@@ -1,5 +1,6 @@
 """Factories to be named by import path."""
 
+import torch
 from torch import nn
 
 VALUE = 3
@@ -35,3 +36,37 @@ def tied(width=16, outputs=3):
             return self.last(self.two(self.one(x.flatten(1)).tanh()).tanh())
 
     return Tied()
+
+
+class Sign(torch.autograd.Function):
+    """A straight-through estimator, once differentiable."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return x.sign()
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, slope):
+        return slope
+
+
+class Layer(nn.Linear):
+    def __init__(self, width, outputs, change):
+        super().__init__(width, outputs)
+        self.change = change
+
+    def forward(self, x):
+        return super().forward(self.change(x.flatten(1))).tanh()
+
+
+def binary(width=16, outputs=3):
+    return nn.Sequential(Layer(width, 8, nn.Identity()), Layer(8, outputs, Sign.apply))
+
+
+def noisy(width=16, outputs=3):
+    return Layer(width, outputs, nn.functional.dropout)
+
+
+def centred(width=16, outputs=3):
+    return Layer(width, outputs, lambda x: x - x.mean(0))
