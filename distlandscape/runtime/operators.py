@@ -67,15 +67,15 @@ class CurvatureOperator:
         for start in range(0, len(V_KP), together):
             part = V_KP[start : start + together]
             (sums,) = self.runner.map_blocks(self.objective, type(self).products, (part, *self.arguments))
-            sums /= self.objective.samples
-            if not np.isfinite(sums).all():
+            mean = sums / self.objective.samples
+            if not np.isfinite(mean).all():
                 raise InputError(
                     "a product with the operator is not finite; look at the weights, and for a square root, norm or"
                     " logarithm at 0 in model or loss"
                 )
             if self.decays and self.objective.weight_decay:
-                sums += self.objective.weight_decay * part
-            out[start : start + together] = torch.from_numpy(sums)
+                mean += self.objective.weight_decay * part
+            out[start : start + together] = torch.from_numpy(mean)
             self.passes += 1
         return out
 

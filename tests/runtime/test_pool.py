@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from distlandscape.errors import InputError, WorkerFailure
-from distlandscape.runtime import GaussNewton, Hessian, LocalRunner, Pool, gradient, pool
+from distlandscape.objective import Objective
+from distlandscape.runtime import Fisher, GaussNewton, Hessian, LocalRunner, Pool, Residual, gradient, pool
 from tests.runtime import block_functions
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_session")]
@@ -28,6 +29,22 @@ def test_same_bits_for_any_number_of_workers(objective, local, workers):
             expected = operator(objective, local).apply(V_KP)
             assert torch.equal(operator(objective, workers_pool).apply(V_KP), expected)
         assert torch.equal(gradient(objective, workers_pool), gradient(objective, local))
+
+
+def test_same_bits_where_the_statistics_and_the_index_of_a_sample_count():
+    """A statistics batch travels with the objective; labels are drawn by the index of the sample."""
+    torch.manual_seed(0)
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((83, 1, 4, 4)), rng.integers(0, 3, 83)
+    net = torch.nn.Sequential(
+        torch.nn.Conv2d(1, 3, 3), torch.nn.BatchNorm2d(3), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(12, 3)
+    )
+    objective = Objective(net, (x, y), norm="batch", norm_samples=20, weight_decay=0.1)
+    v = torch.ones(objective.parameters)
+    local = LocalRunner(threads=1)
+    with Pool(3, cpus_per_worker=0.5, threads=1) as workers_pool:
+        for kind, options in ((Hessian, {}), (Residual, {}), (Fisher, {"labels": "sampled", "seed": 4})):
+            assert torch.equal(kind(objective, workers_pool, **options) @ v, kind(objective, local, **options) @ v)
 
 
 def test_every_sample_counts_once(objective):
