@@ -12,10 +12,21 @@ import torch
 from torch import nn
 
 from distlandscape.errors import InputError
-from distlandscape.models.zoo import cnn, mlp
+from distlandscape.models.convolutional import cnn, lenet
+from distlandscape.models.fully_connected import mlp
+from distlandscape.models.residual import of_depth, resnet18, wide_resnet
+from distlandscape.models.transformer import vit
 
 MAX_OUTPUTS = 2**20  # beyond this, labels are no class numbers
-ZOO: dict[str, Callable[..., nn.Module]] = {"mlp": mlp, "cnn": cnn}
+ZOO: dict[str, Callable[..., nn.Module]] = {
+    "cnn": cnn,
+    "lenet": lenet,
+    "mlp": mlp,
+    **{f"resnet{depth}": of_depth(depth) for depth in (20, 32, 56, 110)},
+    "resnet18": resnet18,
+    "vit": vit,
+    "wide_resnet": wide_resnet,
+}
 
 
 def build_model(name: str, input_shape: Sequence[int], outputs: int, options: dict[str, Any], seed: int) -> nn.Module:
@@ -57,7 +68,9 @@ def build_model(name: str, input_shape: Sequence[int], outputs: int, options: di
 def _import(path: str) -> Callable[..., nn.Module]:
     module, _, attribute = path.partition(":")
     try:
-        factory = getattr(importlib.import_module(module), attribute)
+        factory: Any = importlib.import_module(module)
+        for name in attribute.split("."):
+            factory = getattr(factory, name)
     except (Exception, SystemExit) as error:  # whatever the user's module does when it is imported
         reason = textwrap.shorten(f"{type(error).__name__}: {error}", 200, placeholder="…")
         raise InputError(

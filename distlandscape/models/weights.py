@@ -1,21 +1,28 @@
-"""Weights files: safetensors, never pickle."""
+"""Weights files: safetensors, or a plain PyTorch state dict; never anything that runs code when it is read."""
 
 from __future__ import annotations
 
 import hashlib
+import pickle
+import zipfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
 from distlandscape.errors import InputError
 from distlandscape.files import write_whole
 
+NESTS = ("state_dict", "model_state_dict", "model")  # where training scripts put the state dict
+PREFIXES = ("module.", "_orig_mod.")  # of DataParallel and of compiled models
+
 
 def save_weights(model: nn.Module, path: Path) -> None:
-    """Write parameters and buffers, whole or not at all."""
+    """Write parameters and buffers as safetensors, whole or not at all."""
     # Cloned, because safetensors refuses tensors that share memory, as tied weights do.
     state = {
         name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
@@ -25,24 +32,21 @@ def save_weights(model: nn.Module, path: Path) -> None:
 
 
 def load_weights(model: nn.Module, path: str | Path) -> None:
-    """Read a safetensors file into ``model``, whose names and shapes must match exactly.
+    """Read weights into ``model``, whose names and shapes must match exactly.
+
+    Takes safetensors, or what ``torch.save`` wrote of a state dict: read with ``weights_only``, recognised by content.
+    A state dict inside a checkpoint is found under its usual names, and a prefix that wrappers put before every name
+    is dropped. A tied parameter needs to be there under one of its names.
 
     Raises:
-        InputError: missing file, not safetensors, names or shapes that do not fit, NaN or inf.
+        InputError: missing or damaged file, pickled objects, names or shapes that do not fit, NaN or inf.
     """
     file = Path(path)
     if not file.is_file():
-        raise InputError(f"model.weights {file} is not an existing file; give a safetensors file")
-    try:
-        state = load_file(file)
-    except OSError as error:
-        raise InputError(f"model.weights {file} cannot be read ({error.strerror}); give a readable file") from error
-    except SafetensorError as error:
-        raise InputError(
-            f"model.weights {file} is not a safetensors file; pickled weights are refused, convert them with"
-            " safetensors.torch.save_file"
-        ) from error
+        raise InputError(f"model.weights {file} is not an existing file; give a safetensors file or a state dict")
+    state = _unwrapped(_read(file), file)
     own = model.state_dict()
+    _share_ties(state, own)
     for name, tensor in own.items():
         if name not in state:
             raise InputError(f"model.weights {file} lacks {name!r}; give weights of this very model")
@@ -71,3 +75,59 @@ def weights_sha256(model: nn.Module) -> str:
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
+
+
+def _read(file: Path) -> Any:
+    """The content of a safetensors file, or of a torch file that holds nothing but tensors."""
+    try:
+        return load_file(file)
+    except OSError as error:
+        raise InputError(f"model.weights {file} cannot be read ({error.strerror}); give a readable file") from error
+    except SafetensorError as error:
+        if not zipfile.is_zipfile(file):  # torch's older format is a bare pickle, and so is what others pickled
+            raise InputError(
+                f"model.weights {file} is neither a safetensors file nor a state dict; pickled weights are refused,"
+                " convert them with safetensors.torch.save_file"
+            ) from error
+    try:
+        with zipfile.ZipFile(file) as archive:
+            inflated = sum(member.file_size for member in archive.infolist())
+        if inflated > 2 * file.stat().st_size + 2**20:  # torch stores its archives without compression
+            raise InputError(f"model.weights {file} is a compressed archive; save the state dict with torch.save")
+        return torch.load(file, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise InputError(
+            f"model.weights {file} holds Python objects beside tensors; pickled weights are refused, save"
+            " model.state_dict() alone"
+        ) from error
+    except InputError:
+        raise
+    except Exception as error:  # zip, torch and its unpickler each have their own ways to fail on a damaged file
+        raise InputError(f"model.weights {file} is damaged or no state dict; save model.state_dict() again") from error
+
+
+def _unwrapped(content: Any, file: Path) -> dict[str, Tensor]:
+    while isinstance(content, Mapping):
+        nests = [nest for nest in NESTS if isinstance(content.get(nest), Mapping)]
+        if not nests:
+            break
+        content = content[nests[0]]
+    if not isinstance(content, Mapping) or not content:
+        raise InputError(f"model.weights {file} holds no state dict; save model.state_dict()")
+    strange = [name for name, value in content.items() if not isinstance(name, str) or not isinstance(value, Tensor)]
+    if strange:
+        raise InputError(f"model.weights {file} holds {strange[0]!r} that is no tensor; save model.state_dict() alone")
+    state = dict(content)
+    for prefix in PREFIXES:
+        if all(name.startswith(prefix) for name in state):
+            state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
+    return state
+
+
+def _share_ties(state: dict[str, Tensor], own: Mapping[str, Tensor]) -> None:
+    """Give a missing name the tensor of the name it is tied to; other writers keep one of them only."""
+    named = {tensor.data_ptr(): name for name, tensor in own.items() if name in state and tensor.numel()}
+    for name, tensor in own.items():
+        tied = named.get(tensor.data_ptr())
+        if name not in state and tied is not None and own[tied].shape == tensor.shape:
+            state[name] = state[tied]

@@ -60,7 +60,9 @@ def folder(tmp_path, monkeypatch):
     save_file({**state, "1.bias": torch.full((5,), torch.nan)}, tmp_path / "nan.safetensors")
     save_file({**state, "more": torch.ones(1)}, tmp_path / "extra.safetensors")
     save_file({k: v for k, v in state.items() if k != "1.bias"}, tmp_path / "missing.safetensors")
-    torch.save(state, tmp_path / "pickle.pt")
+    torch.save(model, tmp_path / "objects.pt")
+    torch.save({**state, "more": torch.ones(1)}, tmp_path / "more.pt")
+    (tmp_path / "truncated.pt").write_bytes((tmp_path / "more.pt").read_bytes()[:-900])
     (tmp_path / "pickle.safetensors").write_bytes(pickle.dumps({"1.bias": [1.0]}))
     (tmp_path / "truncated.safetensors").write_bytes((tmp_path / "good.safetensors").read_bytes()[:-9])
 
@@ -209,7 +211,7 @@ CASES = {
     "same class twice": (npz("good.npz", "data.classes=[1, 1]"), "at least two"),
     "classes of real targets": (npz("real.npz", "data.classes=[0, 1]", "objective.loss=mse"), "integer labels"),
     # the model
-    "unknown model": (digits("model.name=resnet9000"), "unknown model.name 'resnet9000'; known: cnn, mlp"),
+    "unknown model": (digits("model.name=resnet9000"), "unknown model.name 'resnet9000'; known: cnn, lenet, mlp, resnet110"),
     "unknown option": (digits("model.options.depth=3"), "no option 'depth'; known in model.options: hidden"),
     "zero width": (digits("model.options={hidden: [0]}"), "positive whole numbers"),
     "text width": (digits("model.options={hidden: many}"), "positive whole numbers"),
@@ -243,9 +245,11 @@ CASES = {
     ),
     # the weights
     "missing weights": (weights("absent.safetensors"), "not an existing file"),
-    "pickled weights": (weights("pickle.pt"), "pickled weights are refused"),
+    "pickled objects": (weights("objects.pt"), "pickled weights are refused"),
+    "broken state dict": (weights("truncated.pt"), "neither a safetensors file nor a state dict"),
+    "state dict with more": (weights("more.pt"), "holds 'more'"),
     "pickle in disguise": (weights("pickle.safetensors"), "pickled weights are refused"),
-    "truncated weights": (weights("truncated.safetensors"), "not a safetensors file"),
+    "truncated weights": (weights("truncated.safetensors"), "neither a safetensors file"),
     "NaN weights": (weights("nan.safetensors"), "'1.bias' holds NaN"),
     "weights with more": (weights("extra.safetensors"), "holds 'more'"),
     "weights with less": (weights("missing.safetensors"), "lacks '1.bias'"),

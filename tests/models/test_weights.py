@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import pickle
+import zipfile
 
 import pytest
 import torch
@@ -92,7 +94,7 @@ BAD_STATES = {
         "holds torch.int64, the model needs",
     ),
     "of another model": ({"a": torch.ones(1)}, "give weights of this very model"),
-    "empty": ({}, "lacks"),
+    "empty": ({}, "holds no state dict"),
 }
 
 
@@ -119,13 +121,80 @@ class Bomb:
 
 def test_pickles_are_refused_and_not_run(tmp_path):
     trace = tmp_path / "trace"
-    torch.save(dropout_net().state_dict(), tmp_path / "state.pt")
     torch.save({"a": Bomb(trace)}, tmp_path / "bomb.pt")
+    torch.save(dropout_net(), tmp_path / "module.pt")
+    torch.save(dropout_net().state_dict(), tmp_path / "old.pt", _use_new_zipfile_serialization=False)
     (tmp_path / "bomb.pkl").write_bytes(pickle.dumps(Bomb(trace)))
-    for name in ("state.pt", "bomb.pt", "bomb.pkl"):
-        with pytest.raises(InputError, match="pickled weights are refused, convert them"):
+    for name in ("bomb.pt", "module.pt", "old.pt", "bomb.pkl"):
+        with pytest.raises(InputError, match=r"pickled weights are refused, (convert|save)"):
             load_weights(dropout_net(), tmp_path / name)
     assert not trace.exists()
+
+
+def test_state_dicts_of_torch(tmp_path):
+    """Plain, inside a checkpoint, with the prefixes wrappers add, in half precision."""
+    model = make(3)
+    state = model.state_dict()
+    forms = {
+        "plain": state,
+        "checkpoint": {"epoch": 3, "state_dict": state, "optimizer": {"lr": 0.1}},
+        "nested": {"model": {"state_dict": state}},
+        "parallel": {f"module.{name}": tensor for name, tensor in state.items()},
+        "compiled": {"model_state_dict": {f"_orig_mod.{name}": tensor for name, tensor in state.items()}},
+    }
+    for name, content in forms.items():
+        torch.save(content, tmp_path / name)
+        other = make(1)
+        load_weights(other, tmp_path / name)
+        assert same(model, other), name
+    torch.save({name: t.half() if t.is_floating_point() else t for name, t in state.items()}, tmp_path / "half")
+    load_weights(other, tmp_path / "half")
+    assert other[1].weight.dtype == torch.float32
+    assert torch.equal(other[1].weight, model[1].weight.half().float())
+
+
+def test_torch_files_that_are_none(tmp_path):
+    torch.save(make().state_dict(), tmp_path / "good")
+    content = (tmp_path / "good").read_bytes()
+    bad = tmp_path / "bad"
+    cases = {
+        "truncated": (content[: len(content) // 2], "neither a safetensors file nor a state dict"),
+        "another archive": (archive(b"hello"), "damaged or no state dict"),
+        "bomb": (archive(bytes(10**8), zipfile.ZIP_DEFLATED), "compressed archive"),
+        "list": (saved([1, 2]), "holds no state dict"),
+        "number": (saved(3), "holds no state dict"),
+        "mixed": (saved({"a": torch.ones(1), "b": "text"}), "holds 'b' that is no tensor"),
+        "numbered": (saved({1: torch.ones(1)}), "holds 1 that is no tensor"),
+    }
+    for data, message in cases.values():
+        bad.write_bytes(data)
+        with pytest.raises(InputError, match=message) as caught:
+            load_weights(dropout_net(), bad)
+        assert "\n" not in str(caught.value)
+
+
+def archive(data, compression=zipfile.ZIP_STORED):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", compression) as packed:
+        packed.writestr("data.pkl", data)
+    return buffer.getvalue()
+
+
+def saved(content):
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    return buffer.getvalue()
+
+
+def test_one_name_of_a_tied_parameter_is_enough(tmp_path):
+    model, other = tied(), tied()
+    state = {name: tensor.clone() for name, tensor in model.state_dict().items() if name != "two.weight"}
+    save_file(state, tmp_path / "w")
+    load_weights(other, tmp_path / "w")
+    assert same(model, other)
+    save_file({name: tensor for name, tensor in state.items() if name != "one.weight"}, tmp_path / "w")
+    with pytest.raises(InputError, match=r"lacks 'one\.weight'"):
+        load_weights(other, tmp_path / "w")
 
 
 def test_files_that_are_none(tmp_path):
@@ -134,7 +203,7 @@ def test_files_that_are_none(tmp_path):
     bad = tmp_path / "bad"
     for data in (b"", b"\0" * 7, content[:20], content[:-1], content[: len(content) // 2], b"\xff" * 100, b"{}"):
         bad.write_bytes(data)
-        with pytest.raises(InputError, match="not a safetensors file"):
+        with pytest.raises(InputError, match=r"neither a safetensors file nor a state dict|holds no state dict"):
             load_weights(dropout_net(), bad)
     for path in (tmp_path / "absent", tmp_path, tmp_path / "good" / "below", "", "a\0b"):
         with pytest.raises(InputError, match="not an existing file"):

@@ -72,8 +72,8 @@ def test_import_path_gets_the_options_alone():
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("resnet9000", {}, "unknown model.name 'resnet9000'; known: cnn, mlp"),
-        ("", {}, "known: cnn, mlp"),
+        ("resnet9000", {}, "unknown model.name 'resnet9000'; known: cnn, lenet, mlp, resnet110"),
+        ("", {}, "known: cnn, lenet, mlp"),
         ("mlp", {"depth": 3}, "no option 'depth'; known in model.options: hidden, activation"),
         ("mlp", {"outputs": 3}, "no option 'outputs'"),
         ("mlp", {"input_shape": [3]}, "no option 'input_shape'"),
@@ -92,6 +92,22 @@ def test_import_path_gets_the_options_alone():
         ("mlp", {"activation": None}, "unknown activation"),
         ("no.such.module:f", {}, "ModuleNotFoundError"),
         (f"{FACTORIES}:absent", {}, "AttributeError"),
+        (f"{FACTORIES}:Layer.absent", {}, "AttributeError"),
+        ("resnet20", {"activation": "sine"}, "unknown activation 'sine'"),
+        ("resnet20", {"norm": "layer"}, "unknown model option norm='layer'; known: batch, group, none"),
+        ("resnet20", {"shortcut": "C"}, "shortcut='C'; known: A, B"),
+        ("resnet20", {"width": 0.3}, "turns channels \\[16, 32, 64\\]"),
+        ("resnet20", {"width": 0}, "turns channels"),
+        ("resnet20", {"width": "wide"}, "must be a number that multiplies"),
+        ("resnet20", {"depth": 26}, "no option 'depth'"),
+        ("resnet18", {"width": float("inf")}, "turns channels"),
+        ("wide_resnet", {"depth": 17}, "depth=17 must be 6n . 4, such as 22"),
+        ("wide_resnet", {"depth": 4}, "must be 6n"),
+        ("wide_resnet", {"depth": 16.0}, "positive whole number"),
+        ("vit", {"patch": 3}, "patch=3 does not divide images of 4×4"),
+        ("vit", {"heads": 5}, "heads=5 does not divide dim=64"),
+        ("vit", {"pool": "max"}, "pool='max'; known: mean, token"),
+        ("vit", {"depth": 0}, "depth=0 must be a positive whole number"),
         (f"{FACTORIES}:", {}, "cannot import"),
         (f"{FACTORIES}:linear:more", {}, "cannot import"),
         (":linear", {}, "cannot import"),
@@ -109,6 +125,17 @@ def test_refused(name, options, message):
     with pytest.raises(InputError, match=message) as caught:
         build_model(name, (1, 4, 4), 3, options, seed=0)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["cnn", "lenet", "resnet20", "resnet18", "wide_resnet", "vit"])
+def test_image_models_want_images(name):
+    with pytest.raises(InputError, match=r"not \(64,\); use mlp"):
+        build_model(name, (64,), 3, {}, seed=0)
+
+
+def test_small_images():
+    with pytest.raises(InputError, match="lenet needs images of at least 12×12, not 8×8; use cnn"):
+        build_model("lenet", (1, 8, 8), 3, {}, seed=0)
 
 
 def test_cnn_wants_images():
