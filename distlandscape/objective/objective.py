@@ -183,7 +183,7 @@ class Objective:
 
         Samples are scaled as their store says.
         """
-        inputs, scaling = self._tensor(x, device), getattr(self.data, "scaling", None)
+        inputs, scaling = self._tensor(x, device), self.data.scaling
         if scaling is not None:
             shape = [1, -1] + [1] * (inputs.ndim - 2)
             shift, divisor = (

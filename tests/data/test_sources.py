@@ -108,15 +108,15 @@ def test_options_that_do_not_fit(file, options, message):
 
 def test_names_and_paths_that_do_not_fit(file, tmp_path):
     for source, path, message in [
-        ("imagenet", None, "unknown data.source 'imagenet'; known: digits, npz"),
-        ("", None, "known: digits, npz"),
+        ("imagenet", None, "unknown data.source 'imagenet'; known: cifar10, cifar100, digits"),
+        ("", None, "known: cifar10, cifar100, digits"),
         ("digits", str(file), "takes no data.path"),
         ("npz", None, "needs data.path"),
         ("npz", str(tmp_path / "absent.npz"), "does not exist"),
         ("npz", str(tmp_path), "cannot read"),
         ("npz", "", "cannot read"),
-        ("npz", str(file / "below"), "cannot read"),
-        ("npz", "a\0b", "cannot read"),
+        ("npz", str(file / "below"), "does not exist"),
+        ("npz", "a\0b", "does not exist"),
     ]:
         with pytest.raises(InputError, match=message):
             load_source(source, path)
