@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
+from contextlib import nullcontext
 from pathlib import Path
 from typing import IO, Any
 
@@ -61,8 +62,8 @@ def _rows(file: Path, axes: int, request: Request) -> Rows:
     """Images (N, 1, H, W) or labels (N, 1), of which only the header is read now."""
     packed = file.suffix == ".gz"
     try:
-        opened: Any = gzip.open(file, "rb") if packed else file.open("rb")
-        with opened as stream:
+        with file.open("rb") as raw, gzip.GzipFile(fileobj=raw) if packed else nullcontext(raw) as opened:
+            stream: Any = opened
             sizes = _sizes(stream, file, axes)
             length = int(np.prod(sizes, dtype=object))
             shape = (sizes[0], 1, *sizes[1:])

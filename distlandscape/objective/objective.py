@@ -134,6 +134,19 @@ class Objective:
         other._take_theta()
         return other
 
+    def with_data(self, data: BlockStore) -> Objective:
+        """The same objective over other samples; a statistics batch is taken from these.
+
+        Raises:
+            InputError: samples or targets that do not fit.
+        """
+        other = copy.copy(self)
+        other.data = data
+        if self._statistics is not None:
+            other._statistics = other._first_samples(len(self._statistics))
+        check_sample(other)
+        return other
+
     def _take_theta(self) -> None:
         for name, tensor in [*self.model.named_parameters(), *self.model.named_buffers()]:
             if not torch.isfinite(tensor).all():

@@ -21,6 +21,27 @@ from distlandscape.training import checkpoint_steps, train
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
+def load_data(
+    config: RunConfig, split: str, samples: int | None, into: Path | None, progress: Callable[[str], None]
+) -> BlockStore:
+    """The samples of one split, cut into blocks; see ``load_source``."""
+    d = config.data
+    return load_source(
+        d.source,
+        d.path,
+        split=split,
+        samples=samples,
+        classes=d.classes,
+        scaling=d.scaling,
+        target=d.target,
+        options=d.options,
+        seed=d.seed,
+        blocks=d.blocks,
+        into=into,
+        progress=progress,
+    )
+
+
 def build_objective(config: RunConfig, data: BlockStore | None = None) -> Objective:
     """Data, model and initial weights of a configuration; everything a user can get wrong is wrong here.
 
@@ -28,8 +49,7 @@ def build_objective(config: RunConfig, data: BlockStore | None = None) -> Object
         InputError: see ``load_source``, ``build_model``, ``load_weights`` and ``Objective``.
     """
     if data is None:
-        d = config.data
-        data = load_source(d.source, d.path, samples=d.samples, classes=d.classes, seed=d.seed, blocks=d.blocks)
+        data = load_data(config, config.data.split, config.data.samples, None, lambda text: None)
     shape = data.block(0)[0].shape[1:]
     outputs = _outputs(config, data)
     model = build_model(config.model.name, shape, outputs, config.model.options, config.train.seed)
@@ -63,18 +83,22 @@ def _outputs(config: RunConfig, data: BlockStore) -> int:
 
 
 class StudyContext:
-    """Handed to a study's ``measure``."""
+    """Handed to a study's ``measure``.
+
+    ``objective`` is over the split that is measured, ``other`` over the other one of the source, where it is needed.
+    """
 
     def __init__(
         self,
         run: Run,
         config: RunConfig,
         objective: Objective,
+        other: Objective | None,
         runner: Runner,
         progress: Progress,
         mirror: Callable[[], bool],
     ) -> None:
-        self.run, self.config, self.objective = run, config, objective
+        self.run, self.config, self.objective, self.other = run, config, objective, other
         self.runner, self.progress, self.mirror = runner, progress, mirror
 
     def stage(self, name: str, compute: Callable[[RunJournal], Stage]) -> Stage:

@@ -18,7 +18,6 @@ from typing import Any, Protocol
 import torch
 
 from distlandscape.config import RunConfig, validate_config
-from distlandscape.data import BlockStore
 from distlandscape.errors import InputError, Interrupted
 from distlandscape.objective import Objective
 from distlandscape.record.mlflow_mirror import MlflowMirror
@@ -29,6 +28,7 @@ from distlandscape.studies import spectrum
 from distlandscape.studies.context import StudyContext, build_objective, trained_checkpoints
 from distlandscape.studies.progress import Progress
 from distlandscape.studies.provenance import git_commit, provenance, versions
+from distlandscape.studies.stores import Stores, imported
 
 MakePage = Callable[[Path], Path]
 
@@ -73,18 +73,19 @@ def run_study(study: str, config: RunConfig, out: Path, make_page: MakePage) -> 
     config = resolve(config)
     require_writable(out)
     _use_threads(config)
-    objective = build_objective(config)
-    STUDIES[study].check(config, objective)
-    store = _shared_store(out, objective.data)
+    with imported(config, out, study) as stores:
+        objective = build_objective(config, stores.measured)
+        other = objective.with_data(stores.other) if stores.other is not None else None
+        STUDIES[study].check(config, objective)
     identity = {
         "created": time.time(),
-        "data": str(store.path),
-        "digests": {"data": store.digest, "config": config.digest()},
+        "data": stores.identity(),
+        "config_sha256": config.digest(),
         "versions": versions(),
         "git_commit": git_commit(),
     }
     run = Run.create(out, study, config.model_dump(mode="json"), identity)
-    return _execute(run, config, build_objective(config, store), make_page)
+    return _execute(run, config, objective, other, make_page)
 
 
 def resume_study(run: Run, make_page: MakePage, workers: int | None = None) -> Outcome:
@@ -103,14 +104,14 @@ def resume_study(run: Run, make_page: MakePage, workers: int | None = None) -> O
     if run.status in ("done", "unconverged"):
         raise InputError(f"the run {run.path} is finished ({run.status}); start a new one to measure again")
     _use_threads(config)
-    store = BlockStore.open(run.identity["data"])
-    if store.digest != run.identity["digests"]["data"] or not store.intact():
-        raise InputError(f"the data of this run, {store.path}, were changed; start the study again")
+    stores = Stores.reopened(run.identity["data"])
     trained = run.stage("train") is not None  # then the initial weights are needed no more, wherever they came from
     start = (
         config.model_copy(update={"model": config.model.model_copy(update={"weights": None})}) if trained else config
     )
-    return _execute(run, config, build_objective(start, store), make_page)
+    objective = build_objective(start, stores.measured)
+    other = objective.with_data(stores.other) if stores.other is not None else None
+    return _execute(run, config, objective, other, make_page)
 
 
 def resolve(config: RunConfig) -> RunConfig:
@@ -129,7 +130,9 @@ def _use_threads(config: RunConfig) -> None:
     torch.set_num_threads(config.runtime.threads)
 
 
-def _execute(run: Run, config: RunConfig, objective: Objective, make_page: MakePage) -> Outcome:
+def _execute(
+    run: Run, config: RunConfig, objective: Objective, other: Objective | None, make_page: MakePage
+) -> Outcome:
     began = time.monotonic()
     mirror = MlflowMirror(run, config.tracking.uri, config.tracking.experiment)
     with run.lease(), _terminable():
@@ -141,7 +144,7 @@ def _execute(run: Run, config: RunConfig, objective: Objective, make_page: MakeP
             if mirror.push() and mirror.run_id is not None and not run.stages():
                 run.adopt_id(mirror.run_id)
             try:
-                result = _measure(run, config, objective, progress, mirror)
+                result = _measure(run, config, objective, other, progress, mirror)
             except BaseException as error:
                 _end_badly(run, error, progress, make_page, mirror)
                 raise
@@ -165,10 +168,16 @@ def _execute(run: Run, config: RunConfig, objective: Objective, make_page: MakeP
 
 
 def _measure(
-    run: Run, config: RunConfig, objective: Objective, progress: Progress, mirror: MlflowMirror
+    run: Run,
+    config: RunConfig,
+    objective: Objective,
+    other: Objective | None,
+    progress: Progress,
+    mirror: MlflowMirror,
 ) -> dict[str, Any]:
     study = STUDIES[run.study]
-    checkpoints = trained_checkpoints(run, config, objective, progress)
+    trained_on = other if other is not None and other.data.split == "train" else objective
+    checkpoints = trained_checkpoints(run, config, trained_on, progress)
     planned = study.planned_passes(config, len(checkpoints))
     progress.say(
         f"{objective.parameters:,} parameters, {objective.samples:,} samples in {objective.data.blocks} blocks;"
@@ -177,7 +186,7 @@ def _measure(
     progress.update("starting workers")
     with _runner(run, config, progress) as runner:
         progress.plan(planned)
-        context = StudyContext(run, config, objective, runner, progress, mirror.push)
+        context = StudyContext(run, config, objective, other, runner, progress, mirror.push)
         result = study.measure(context, checkpoints)
         return {**result, "provenance": provenance(config, objective, runner)}
 
@@ -229,14 +238,3 @@ def _terminable() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _shared_store(out: Path, data: BlockStore) -> BlockStore:
-    """The block store as a file in the output folder, named by its content and shared by the runs in it."""
-    path = out.absolute() / "data" / f"{data.digest[:16]}.arrow"
-    if path.exists():
-        with contextlib.suppress(InputError):  # damaged: the samples at hand take its place
-            store = BlockStore.open(path)
-            if store.digest == data.digest and store.intact():
-                return store
-    return data.write(path)
