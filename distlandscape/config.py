@@ -70,7 +70,7 @@ class ObjectiveConfig(_Section):
 class TrainConfig(_Section):
     """Seeded training: SGD with momentum or Adam, checkpoints spaced evenly in log(step)."""
 
-    steps: Integer | None = Field(None, ge=0, description="None: 0 when model.weights is given, else 500")
+    steps: Integer | None = Field(None, ge=0, description="None: 0 when a study is given model.weights, else 500")
     seed: Integer = Field(0, ge=0, le=MAX_SEED)
     optimizer: Literal["sgd", "adam"] = "sgd"
     learning_rate: Real = Field(0.1, gt=0)
@@ -80,7 +80,9 @@ class TrainConfig(_Section):
     )
     warmup_steps: Integer = Field(0, ge=0, description="steps over which the learning rate rises to its value")
     batch_size: Integer = Field(128, ge=1)
-    checkpoints: Integer = Field(1, ge=1, description="how many weights are kept; the last is always among them")
+    checkpoints: Integer | None = Field(
+        None, ge=1, description="how many weights are kept, the last among them; None: 1, for the train command 10"
+    )
 
 
 class SpectrumConfig(_Section):

@@ -18,3 +18,7 @@ class WorkerFailure(RuntimeError):
 
 class Interrupted(RuntimeError):
     """The run was asked to stop (SIGINT, SIGTERM) and can be resumed (exit code 130)."""
+
+
+class Diverged(InputError):
+    """Training left the finite numbers; going on from where it was would do so again."""

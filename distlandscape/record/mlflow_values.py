@@ -80,6 +80,7 @@ def collect(run: Run) -> Snapshot:
     started_ms, ended_ms = _times(run)
     checkpoints = _checkpoints(run, started_ms)
     points = [point for checkpoint in checkpoints.values() for point in checkpoint.points]
+    points += _training_curve(run, started_ms)
     last_step = max((checkpoint.step for checkpoint in checkpoints.values()), default=0)
     points += [Point(key, value, last_step, ended_ms) for key, value in _result_scalars(run.result)]
     return Snapshot(
@@ -131,6 +132,14 @@ def _table_scalars(run: Run) -> Iterator[tuple[int, int, str, Any]]:
         index, step, label = int(row["checkpoint"]), int(row["step"]), _key(str(row["label"]).replace("/", "_"))
         yield index, step, f"confinement/{label}", row["fraction"]
         yield index, step, f"confinement_null_share/{label}", row["null_share"]
+
+
+def _training_curve(run: Run, time_ms: int) -> Iterator[Point]:
+    for row in _rows(run, "training"):
+        for name in ("loss", "learning_rate"):
+            number = _finite(row[name])
+            if number is not None:
+                yield Point(f"training/{name}", number, int(row["step"]), time_ms)
 
 
 def _rows(run: Run, name: str) -> list[dict[str, Any]]:

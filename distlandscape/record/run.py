@@ -108,6 +108,12 @@ class Run:
             return "running"
         return str(ended[-1]["status"])
 
+    @property
+    def resumable(self) -> bool:
+        """Whether going on could end otherwise; not so where training diverged."""
+        ended = self.log.events("ended")
+        return not ended or bool(ended[-1].get("resumable", True))
+
     def seconds_before(self) -> float:
         """Wall time of the earlier attempts, from each start to the last event that followed it."""
         total, began, last = 0.0, None, 0.0

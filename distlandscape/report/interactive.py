@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from distlandscape.report import words
+from distlandscape.report.course import course
 from distlandscape.report.interactive_spectrum import density, eigenvalues
 from distlandscape.report.numbers import number
 from distlandscape.report.plotly_json import Json, axis, floats, layout, logarithmic, trace
@@ -51,22 +52,26 @@ def _curve(curve: Confinement, colour: str) -> list[Json]:
 
 
 def _training(view: RunView) -> Json:
-    assert view.checkpoints is not None
-    step = view.checkpoints["step"]
-    figure = layout(540, legend_y=0, showlegend=False)
+    panels = course(view)
+    figure = layout(180 * len(panels), legend_y=-0.12)
     figure["margin"]["t"] = 40
-    rows = ((0.70, 1.0), (0.35, 0.65), (0.0, 0.30))
-    figure["xaxis"] = {**_step_axis(step), "anchor": "y3"}
+    last = panels[0].series[-1].step
+    height = 1 / (len(panels) + 0.15 * (len(panels) - 1))
+    figure["xaxis"] = {**_step_axis(last), "anchor": f"y{len(panels)}" if len(panels) > 1 else "y"}
     data: list[Json] = []
-    for n, row, (name, (label, colour)) in zip(("", "2", "3"), rows, words.TRAINING.items(), strict=True):
-        values = view.checkpoints[name]
-        scale = logarithmic() if name == "loss" and (values > 0).all() else {}
-        limits = {"range": [-0.03, 1.03]} if name == "accuracy" else {}
-        figure[f"yaxis{n}"] = axis(label, row, **scale, **limits)
-        hover = f"step %{{customdata:,}}<br>{label} %{{y:.4~g}}<extra></extra>"
-        look: Json = {"line": {"color": f"@{colour}", "width": 2}, "marker": {"size": 6}, "hovertemplate": hover}
-        points = trace("lines+markers", [_place(s) for s in step], floats(values), customdata=floats(step), **look)
-        data.append({**points, "yaxis": f"y{n}"})
+    for number_, row in enumerate(panels):
+        n, top = "" if not number_ else str(number_ + 1), 1 - 1.15 * height * number_
+        scale = logarithmic() if row.logarithmic else {}
+        limits = {"range": [-0.03, 1.03]} if row.share else {}
+        figure[f"yaxis{n}"] = axis(row.label, (max(0.0, top - height), top), **scale, **limits)
+        for series in row.series:
+            hover = f"{series.name}<br>step %{{customdata:,}}<br>{row.label} %{{y:.4~g}}<extra></extra>"
+            line: Json = {"color": f"@{series.colour}", "width": 2 if series.marks else 1.2}
+            look: Json = {"line": line, "marker": {"size": 6}, "hovertemplate": hover}
+            mode = "lines+markers" if series.marks else "lines"
+            x, name = [_place(s) for s in series.step], series.name if row.named and not number_ else ""
+            points = trace(mode, x, floats(series.values), name, customdata=floats(series.step), **look)
+            data.append({**points, "yaxis": f"y{n}"})
     return {"data": data, "layout": figure}
 
 

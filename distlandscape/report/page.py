@@ -102,7 +102,8 @@ def _subject(view: RunView) -> str:
     model = view.result.get("model") or (view.config.get("model") or {}).get("name")
     data = view.result.get("data") or (view.config.get("data") or {}).get("source")
     on = f" on {data}" if data else ""
-    return redact(f"{view.operator} of {model}{on}" if model else f"{view.operator}{on}")
+    what = "training" if view.study == "train" else view.operator
+    return redact(f"{what} of {model}{on}" if model else f"{what}{on}")
 
 
 def _size(view: RunView) -> list[str]:

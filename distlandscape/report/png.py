@@ -14,6 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from distlandscape.report import words
+from distlandscape.report.course import course
 from distlandscape.report.curves import Panel, density_panels
 from distlandscape.report.numbers import number
 from distlandscape.report.style import LIGHT as INK
@@ -182,20 +183,23 @@ def _confinement(view: RunView) -> Figure:
 
 
 def _training(view: RunView) -> Figure:
-    assert view.checkpoints is not None
-    figure = _figure(4.8)
-    rows: Any = figure.subplots(len(words.TRAINING), 1, sharex=True)
-    for axes, (name, (label, colour)) in zip(rows, words.TRAINING.items(), strict=True):
-        values = view.checkpoints[name]
-        axes.plot(view.checkpoints["step"], values, "o-", ms=3.5, lw=1.4, color=INK[colour])
-        axes.set_ylabel(label.replace(" ", "\n"))
-        if name == "loss" and (values > 0).all():
+    panels = course(view)
+    figure = _figure(1.6 * len(panels))
+    rows: Any = figure.subplots(len(panels), 1, sharex=True, squeeze=False)
+    for axes, row in zip(rows[:, 0], panels, strict=True):
+        for series in row.series:
+            look: Any = {"marker": "o", "ms": 3.5, "lw": 1.4} if series.marks else {"lw": 1.0}
+            axes.plot(series.step, series.values, color=INK[series.colour], label=series.name, **look)
+        axes.set_ylabel(row.label.replace(" ", "\n"))
+        if row.logarithmic:
             axes.set_yscale("log")
             axes.yaxis.set_minor_formatter(NullFormatter())
-        if name == "accuracy":
+        if row.share:
             axes.set_ylim(-0.03, 1.03)
-    _step_axis(rows[-1], view.checkpoints["step"])
-    rows[-1].set_xlabel(words.STEP)
+        if row.named:
+            axes.legend(loc="best")
+    _step_axis(rows[-1, 0], panels[0].series[-1].step)
+    rows[-1, 0].set_xlabel(words.STEP)
     return figure
 
 

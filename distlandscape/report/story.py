@@ -33,6 +33,8 @@ class Notice:
 
 def answer(view: RunView) -> list[tuple[str, bool]]:
     """The result in one sentence, as pieces of text; True marks those to stress. Empty without a result."""
+    if view.study == "train":
+        return _trained(view)
     parts: list[tuple[str, bool]] = []
     if view.top is not None:
         value, residual = float(view.top.values[0]), float(view.top.residuals[0])
@@ -53,6 +55,21 @@ def answer(view: RunView) -> list[tuple[str, bool]]:
     return [*parts, (".", False)] if parts else []
 
 
+def _trained(view: RunView) -> list[tuple[str, bool]]:
+    result = view.result
+    if not result:
+        return []
+    parts = [(f"After {result['steps']:,} steps the mean loss is ", False), (number(result["loss"]), True)]
+    if result["accuracy"] is not None:
+        parts += [(" at an accuracy of ", False), (f"{100 * result['accuracy']:.1f} %", True)]
+    parts += [(" on the samples trained on", False)]
+    if result["test_accuracy"] is not None:
+        parts += [(" and of ", False), (f"{100 * result['test_accuracy']:.1f} %", True), (" on the test split", False)]
+    elif result["test_loss"] is not None:
+        parts += [(" and ", False), (number(result["test_loss"]), True), (" on the test split", False)]
+    return [*parts, (".", False)]
+
+
 def certificate(view: RunView) -> bool | None:
     """Whether the Lanczos relation held to rounding; None where that was not measured."""
     relation = (view.result.get("trust") or {}).get("relation")
@@ -62,7 +79,8 @@ def certificate(view: RunView) -> bool | None:
 def missing(view: RunView) -> list[str]:
     """Keys of MISSING that the run does not hold."""
     there = {*figure_names(view), *(["estimates"] if "estimates" in view.tables else [])}
-    return [key for key in MISSING if key not in there]
+    wanted = ["training"] if view.study == "train" else MISSING
+    return [key for key in wanted if key not in there]
 
 
 def notices(view: RunView) -> list[Notice]:
@@ -94,7 +112,7 @@ def _failed(view: RunView) -> Notice | None:
         return None
     why = redact(view.detail).strip().rstrip(".")
     gaps = f" Not here: {_list(missing(view))}." if missing(view) else ""
-    remedy = f"Remove the cause, then continue with: {_resume(view)}."
+    remedy = f"Remove the cause, then continue with: {_resume(view)}." if view.resumable else "Start a new run."
     return Notice("This run failed.", f"{why}. {remedy}{gaps}" if why else remedy + gaps)
 
 

@@ -93,6 +93,7 @@ class RunView:
     study: str
     status: str
     detail: str
+    resumable: bool
     config: dict[str, Any]
     identity: dict[str, Any]
     result: dict[str, Any]
@@ -103,6 +104,7 @@ class RunView:
     trace: Measured | None
     frobenius: Measured | None
     checkpoints: dict[str, Array] | None
+    curve: dict[str, Array] | None
     confinement: tuple[Confinement, ...]
 
     @property
@@ -166,7 +168,7 @@ class RunView:
 
 def load(run: Run) -> RunView:
     """Read what there is of a run."""
-    names = ("eigenvalues", "density", "estimates", "checkpoints", "confinement")
+    names = ("eigenvalues", "density", "estimates", "checkpoints", "training", "confinement")
     found = {name: table for name in names if (table := run.table(name)) is not None and table.num_rows}
     pairs, nodes, checkpoints = (found.get(name) for name in ("eigenvalues", "density", "checkpoints"))
     estimates = {str(row["quantity"]): row for row in found["estimates"].to_pylist()} if "estimates" in found else {}
@@ -178,6 +180,7 @@ def load(run: Run) -> RunView:
         study=run.study,
         status=status,
         detail=str(ended[-1].get("detail") or "") if ended and status != "running" else "",
+        resumable=run.resumable,
         config=run.config,
         identity=run.identity,
         result=run.result,
@@ -187,7 +190,8 @@ def load(run: Run) -> RunView:
         density=None if nodes is None else _nodes(nodes),
         trace=_measured(estimates.get("trace")),
         frobenius=_measured(estimates.get("frobenius")),
-        checkpoints=None if checkpoints is None else _checkpoints(checkpoints),
+        checkpoints=None if checkpoints is None else _numbers(checkpoints),
+        curve=_numbers(found["training"]) if "training" in found else None,
         confinement=_confinement(found.get("confinement")),
     )
 
@@ -218,9 +222,11 @@ def _measured(row: dict[str, Any] | None) -> Measured | None:
     return Measured(float(row["value"]), stderr, row.get("probes"))
 
 
-def _checkpoints(table: pa.Table) -> dict[str, Array]:
+def _numbers(table: pa.Table) -> dict[str, Array]:
+    """The columns of numbers, by step."""
     table = table.sort_by("step")
-    return {name: _column(table, name) for name in ("step", "loss", "accuracy", "lambda_max")}
+    text = (pa.types.is_string, pa.types.is_large_string)
+    return {f.name: _column(table, f.name) for f in table.schema if not any(is_text(f.type) for is_text in text)}
 
 
 def _confinement(table: pa.Table | None) -> tuple[Confinement, ...]:

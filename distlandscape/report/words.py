@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from distlandscape.report.course import course
 from distlandscape.report.curves import Panel
 from distlandscape.report.numbers import number
 from distlandscape.report.tables import Confinement, Pairs, RunView
@@ -11,12 +12,6 @@ DENSITY = "share of eigenvalues per unit of λ"
 RESIDUAL = "residual / |λ|"
 STEP = "training step (logarithmic from 1 on)"
 FRACTION = "fraction of |gradient|² in the top k"
-# Column of the checkpoints: axis and colour.
-TRAINING = {
-    "loss": ("mean loss", "blue"),
-    "accuracy": ("accuracy", "green"),
-    "lambda_max": ("largest eigenvalue", "vermillion"),
-}
 
 # What each figure shows, and how it can mislead.
 CAPTIONS = {
@@ -39,9 +34,10 @@ CAPTIONS = {
         " around the dashed line, and where eigenvalues k and k + 1 are close the space is not well defined.",
     ),
     "training": (
-        "Loss, accuracy and the largest eigenvalue at the checkpoints that were kept.",
-        "Lines join the checkpoints and say nothing of what lies between them. Loss and accuracy are those of"
-        " the samples measured, not of held-out data.",
+        "The course of training at the checkpoints that were kept (marks).",
+        "Lines join the checkpoints and say nothing of what lies between them. Loss and accuracy are those of the"
+        " samples measured, not of held-out data, unless they are called test. Losses of mini-batches are those of"
+        " train mode, with dropout on and weight decay left out.",
     ),
 }
 TITLES = {
@@ -58,7 +54,7 @@ def figure_names(view: RunView) -> list[str]:
         "density": view.density is not None,
         "eigenvalues": view.top is not None or view.lowest is not None,
         "confinement": bool(view.confinement),
-        "training": view.checkpoints is not None and len(view.checkpoints["step"]) > 1,
+        "training": bool(course(view)),
     }
     return [name for name, is_there in there.items() if is_there]
 

@@ -10,12 +10,14 @@ from safetensors.torch import load_file
 
 from distlandscape.config import RunConfig
 from distlandscape.data import BlockStore, load_source
-from distlandscape.models import build_model, load_weights, save_weights
+from distlandscape.models import build_model, load_weights
 from distlandscape.objective import Objective
 from distlandscape.record.run import Run, Stage
+from distlandscape.runtime.local import default_device
 from distlandscape.runtime.runner import Runner
 from distlandscape.studies.journal import RunJournal
 from distlandscape.studies.progress import Progress
+from distlandscape.studies.training_journal import TrainingJournal
 from distlandscape.training import checkpoint_steps, train
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
@@ -122,12 +124,18 @@ def trained_checkpoints(
 ) -> list[tuple[int, Path]]:
     """(step, weights file) of every checkpoint, trained on the spot where that is not done yet."""
     t = config.train
-    assert t.steps is not None, "the runner resolves train.steps"
+    assert t.steps is not None and t.checkpoints is not None, "the runner resolves them"
     keep_at = checkpoint_steps(t.steps, t.checkpoints)
-    files = [(step, run.path / "weights" / f"step-{step:06d}.safetensors") for step in keep_at]
+    journal = TrainingJournal(run)
     if run.stage("train") is None:
         progress.update(f"training for {t.steps} steps")
-        train(
+        progress.plan(t.steps)
+
+        def report(step: int, loss: float) -> None:
+            progress.tick(1)
+            progress.update(f"training: step {step} of {t.steps}, loss {loss:.4f}")
+
+        curve = train(
             objective,
             steps=t.steps,
             seed=t.seed,
@@ -135,8 +143,14 @@ def trained_checkpoints(
             momentum=t.momentum,
             batch_size=t.batch_size,
             keep_at=keep_at,
-            keep=lambda step, model: save_weights(model, dict(files)[step]),
-            report=lambda step, loss: progress.update(f"training: step {step} of {t.steps}, loss {loss:.4f}"),
+            keep=journal.keep,
+            report=report,
+            optimizer=t.optimizer,
+            schedule=t.schedule,
+            warmup_steps=t.warmup_steps,
+            device=default_device(),
+            state=journal,
         )
-        run.commit_stage("train", Stage({}, {"steps": keep_at}))
-    return files
+        run.commit_stage("train", Stage({"curve": curve.numpy()}, {"steps": keep_at}))
+        journal.close()
+    return [(step, run.path / journal.weights(step)) for step in keep_at]

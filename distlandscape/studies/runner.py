@@ -18,13 +18,13 @@ from typing import Any, Protocol
 import torch
 
 from distlandscape.config import RunConfig, validate_config
-from distlandscape.errors import InputError, Interrupted
+from distlandscape.errors import Diverged, InputError, Interrupted
 from distlandscape.objective import Objective
 from distlandscape.record.mlflow_mirror import MlflowMirror
 from distlandscape.record.run import Run, require_writable
 from distlandscape.runtime import LocalRunner, Pool
 from distlandscape.runtime.runner import Runner
-from distlandscape.studies import spectrum
+from distlandscape.studies import spectrum, train
 from distlandscape.studies.context import StudyContext, build_objective, trained_checkpoints
 from distlandscape.studies.progress import Progress
 from distlandscape.studies.provenance import git_commit, provenance, versions
@@ -46,7 +46,8 @@ class Study(Protocol):
         """Measure, stage by stage; returns the summary."""
 
 
-STUDIES: dict[str, Study] = {"spectrum": spectrum, "quickstart": spectrum}
+STUDIES: dict[str, Study] = {"spectrum": spectrum, "quickstart": spectrum, "train": train}
+REACHED = ("converged", "trained")  # statuses of results that are what was asked for
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def run_study(study: str, config: RunConfig, out: Path, make_page: MakePage) -> 
         InputError: something the user gave is wrong; no worker was started.
         Interrupted: SIGINT or SIGTERM; the run can be resumed.
     """
-    config = resolve(config)
+    config = resolve(config, study)
     require_writable(out)
     _use_threads(config)
     with imported(config, out, study) as stores:
@@ -79,8 +80,8 @@ def run_study(study: str, config: RunConfig, out: Path, make_page: MakePage) -> 
         STUDIES[study].check(config, objective)
     identity = {
         "created": time.time(),
-        "data": stores.identity(),
-        "config_sha256": config.digest(),
+        "stores": stores.identity(),
+        "digests": {"data": stores.measured.digest, "config": config.digest()},
         "versions": versions(),
         "git_commit": git_commit(),
     }
@@ -103,8 +104,10 @@ def resume_study(run: Run, make_page: MakePage, workers: int | None = None) -> O
     config = validate_config(tree)
     if run.status in ("done", "unconverged"):
         raise InputError(f"the run {run.path} is finished ({run.status}); start a new one to measure again")
+    if not run.resumable:
+        raise InputError(f"training diverged in {run.path} and would again; lower train.learning_rate and start anew")
     _use_threads(config)
-    stores = Stores.reopened(run.identity["data"])
+    stores = Stores.reopened(run.identity["stores"])
     trained = run.stage("train") is not None  # then the initial weights are needed no more, wherever they came from
     start = (
         config.model_copy(update={"model": config.model.model_copy(update={"weights": None})}) if trained else config
@@ -114,11 +117,13 @@ def resume_study(run: Run, make_page: MakePage, workers: int | None = None) -> O
     return _execute(run, config, objective, other, make_page)
 
 
-def resolve(config: RunConfig) -> RunConfig:
+def resolve(config: RunConfig, study: str) -> RunConfig:
     """Fill in what depends on other keys, so that the record says what was done."""
     tree = config.model_dump(mode="json")
     if tree["train"]["steps"] is None:
-        tree["train"]["steps"] = 0 if config.model.weights is not None else 500
+        tree["train"]["steps"] = 0 if config.model.weights is not None and study != "train" else 500
+    if tree["train"]["checkpoints"] is None:
+        tree["train"]["checkpoints"] = 10 if study == "train" else 1
     if tree["runtime"]["threads"] is None:
         tree["runtime"]["threads"] = max(1, int(config.runtime.cpus_per_worker))  # for the driver too: equal bits
     return validate_config(tree)
@@ -160,7 +165,7 @@ def _execute(
             }
             run.write_result(result)
             run.log.append(
-                "ended", status="done" if result["status"] == "converged" else "unconverged", detail=result["status"]
+                "ended", status="done" if result["status"] in REACHED else "unconverged", detail=result["status"]
             )
             make_page(run.path)
             mirror.push(final=True)
@@ -217,8 +222,14 @@ def _end_badly(run: Run, error: BaseException, progress: Progress, make_page: Ma
     if not interrupted:
         (run.path / "error.txt").write_text("".join(traceback.format_exception(error)), encoding="utf-8")
         progress.say(f"the traceback is in {run.path / 'error.txt'}")
-    run.log.append("ended", status="interrupted" if interrupted else "failed", detail=str(error) or "interrupted")
-    progress.say(f"nothing is lost; go on with: distlandscape resume {shlex.quote(str(run.path))}")
+    run.log.append(
+        "ended",
+        status="interrupted" if interrupted else "failed",
+        detail=str(error) or "interrupted",
+        resumable=not isinstance(error, Diverged),
+    )
+    if run.resumable:
+        progress.say(f"nothing is lost; go on with: distlandscape resume {shlex.quote(str(run.path))}")
     try:
         make_page(run.path)
     except Exception as second:

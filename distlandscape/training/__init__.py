@@ -1,5 +1,5 @@
-"""Training in full space, seeded and repeatable bit for bit."""
+"""Training in full space: seeded, repeatable and resumable bit for bit."""
 
-from distlandscape.training.sgd import checkpoint_steps, train
+from distlandscape.training.loop import TrainingState, checkpoint_steps, train
 
-__all__ = ["checkpoint_steps", "train"]
+__all__ = ["TrainingState", "checkpoint_steps", "train"]

@@ -130,5 +130,5 @@ def test_a_store_is_used_where_it_lies(archive, capfd):
     from_store, _ = spectrum(archive, capfd, "train.steps=3", "data.source=store", f"data.path={path}")
     assert from_store["eigenvalues"] == from_source["eigenvalues"]
     identity = dl.open_run(from_store["run_dir"]).identity
-    assert identity["data"]["measured"] == {"path": str(path), "sha256": store.digest}
+    assert identity["stores"]["measured"] == {"path": str(path), "sha256": store.digest}
     assert BlockStore.open(path).intact()
