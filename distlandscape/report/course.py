@@ -35,6 +35,12 @@ class Row:
         return self.may_be_logarithmic and all((s.values[np.isfinite(s.values)] > 0).all() for s in self.series)
 
     @property
+    def ticks(self) -> int | str:
+        """Plotly's labels of a logarithmic axis: decades, or 1, 2, 5 where there are too few of them."""
+        values = np.concatenate([s.values[np.isfinite(s.values)] for s in self.series])
+        return 1 if values.max() > 100 * values.min() else "D2"
+
+    @property
     def named(self) -> bool:
         """Whether the series need a legend."""
         return len(self.series) > 1

@@ -61,7 +61,7 @@ def _training(view: RunView) -> Json:
     data: list[Json] = []
     for number_, row in enumerate(panels):
         n, top = "" if not number_ else str(number_ + 1), 1 - 1.15 * height * number_
-        scale = logarithmic() if row.logarithmic else {}
+        scale = {**logarithmic(), "dtick": row.ticks} if row.logarithmic else {}
         limits = {"range": [-0.03, 1.03]} if row.share else {}
         figure[f"yaxis{n}"] = axis(row.label, (max(0.0, top - height), top), **scale, **limits)
         for series in row.series:

@@ -211,7 +211,10 @@ CASES = {
     "same class twice": (npz("good.npz", "data.classes=[1, 1]"), "at least two"),
     "classes of real targets": (npz("real.npz", "data.classes=[0, 1]", "objective.loss=mse"), "integer labels"),
     # the model
-    "unknown model": (digits("model.name=resnet9000"), "unknown model.name 'resnet9000'; known: cnn, lenet, mlp, resnet110"),
+    "unknown model": (
+        digits("model.name=resnet9000"),
+        "unknown model.name 'resnet9000'; known: cnn, lenet",
+    ),
     "unknown option": (digits("model.options.depth=3"), "no option 'depth'; known in model.options: hidden"),
     "zero width": (digits("model.options={hidden: [0]}"), "positive whole numbers"),
     "text width": (digits("model.options={hidden: many}"), "positive whole numbers"),
