@@ -108,7 +108,7 @@ class StudyContext:
         done = self.run.stage(name)
         if done is None:
             self.progress.update(name)
-            journal = RunJournal(self.run, name, self.progress.update)
+            journal = RunJournal(self.run, name, self.progress.step)
             done = compute(journal)
             self.run.commit_stage(name, done)
             journal.close()

@@ -23,7 +23,7 @@ class Progress:
         self._console = Console(stderr=True, highlight=False)
         self._status: Status | None = None
         self._began = self._shown = time.monotonic()
-        self._planned = self._done = 0.0
+        self._planned = self._done = self._part = 0.0
         self._clock = self._began
 
     def __enter__(self) -> Progress:
@@ -44,11 +44,16 @@ class Progress:
 
     def plan(self, units: float) -> None:
         """How much work lies ahead, in any unit; the clock of the estimate starts now."""
-        self._planned, self._done, self._clock = units, 0.0, time.monotonic()
+        self._planned, self._done, self._part, self._clock = units, 0.0, 0.0, time.monotonic()
 
     def tick(self, units: float) -> None:
-        """So much of the plan is done."""
-        self._done += units
+        """So much of the plan is done; what ``step`` counted since the last tick is part of it."""
+        self._done, self._part = self._done + units, 0.0
+
+    def step(self, text: str) -> None:
+        """One unit of the part under way is done."""
+        self._part += 1
+        self.update(text)
 
     def update(self, text: str) -> None:
         """What is being done now."""
@@ -61,7 +66,8 @@ class Progress:
             print(line, file=sys.stderr, flush=True)  # noqa: T201
 
     def _remaining(self, now: float) -> str:
-        if self._done <= 0 or self._planned <= self._done:
+        done = self._done + self._part
+        if done <= 0 or self._planned <= done:
             return ""
-        left = (now - self._clock) * (self._planned - self._done) / self._done
+        left = (now - self._clock) * (self._planned - done) / done
         return f", about {left:.0f} s left"

@@ -1,0 +1,44 @@
+"""The expected end: what is done, finished or under way, against what was planned."""
+
+from __future__ import annotations
+
+import pytest
+
+from distlandscape.studies import progress as module
+from distlandscape.studies.progress import Progress
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    return now
+
+
+def last(capfd):
+    return capfd.readouterr().err.splitlines()[-1]
+
+
+def test_steps_of_the_part_under_way_count_and_are_not_counted_twice(clock, capfd):
+    with Progress() as progress:
+        progress.plan(100)
+        for step in range(1, 21):
+            clock[0] = 6.0 * step
+            progress.step(f"step {step}")
+        assert last(capfd) == "step 20 · 120 s, about 480 s left"
+        progress.tick(30)  # the part was 30 units in all
+        clock[0] = 180.0
+        progress.update("next")
+        assert last(capfd) == "next · 180 s, about 420 s left"
+        progress.tick(80)
+        clock[0] = 190.0
+        progress.update("more than was planned")
+        assert last(capfd) == "more than was planned · 190 s"
+
+
+def test_a_plain_line_every_few_seconds(clock, capfd):
+    with Progress() as progress:
+        for tenth in range(200):
+            clock[0] = tenth / 10
+            progress.update("working")
+    assert len(capfd.readouterr().err.splitlines()) == 3
