@@ -20,7 +20,7 @@ DOCS := $(VENV)/.installed-docs
 # Two pips must never write into one environment at the same time.
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-browser lint docs bench clean
+.PHONY: help quickstart test test-browser lint docs bench bench-memory clean
 
 help:
 	@echo "make quickstart    train a small network, measure its Hessian spectrum, print where the page is"
@@ -29,6 +29,7 @@ help:
 	@echo "make lint          ruff, mypy and the import contracts"
 	@echo "make docs          build the documentation into docs/_build/html"
 	@echo "make bench         cost of a product in gradients, beside a peer and over Ray workers (Markdown)"
+	@echo "make bench-memory  resident memory of each process while 1 GB is imported and measured (Markdown)"
 	@echo "make clean         remove .venv, caches and built documentation; results/ is kept"
 
 $(VENV)/pyvenv.cfg:
@@ -86,6 +87,9 @@ docs: $(DOCS)
 
 bench: $(TEST)
 	$(BIN)/python tests/benchmarks/bench.py
+
+bench-memory: $(TEST)
+	$(BIN)/python -m tests.benchmarks.memory
 
 clean:
 	rm -rf $(VENV) build dist docs/_build docs/jupyter_execute
