@@ -59,7 +59,8 @@ def build_model(name: str, input_shape: Sequence[int], outputs: int, options: di
             raise
         except Exception as error:
             reason = textwrap.shorten(str(error), 200, placeholder="…") or type(error).__name__
-            raise InputError(f"model {name} cannot be built with options {options}: {reason}; correct them") from error
+            given = textwrap.shorten(str(options), 200, placeholder="…")
+            raise InputError(f"model {name} cannot be built with options {given}: {reason}; correct them") from error
     if not isinstance(model, nn.Module):
         raise InputError(
             f"model {name} made a {type(model).__name__}, not a torch.nn.Module; name a factory of modules"

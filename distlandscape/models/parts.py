@@ -59,7 +59,8 @@ def scaled_channels(channels: Sequence[int], width: Any) -> list[int]:
     scaled = [c * width for c in channels]
     if not all(math.isfinite(c) and c >= 1 and c == int(c) for c in scaled):
         raise InputError(
-            f"model option width={width!r} turns channels {list(channels)} into {scaled}; they must be whole"
+            f"model option width={width!r} turns channels {list(channels)} into {scaled}; choose one that keeps them"
+            " whole and positive"
         )
     return [int(c) for c in scaled]
 

@@ -101,10 +101,14 @@ def test_every_network_is_differentiated_twice():
     assert set(SMALL) == set(ZOO)
 
 
-@pytest.mark.parametrize("name", SMALL)
-def test_two_derivatives(name):
+TOKEN = {"patch": 2, "dim": 8, "depth": 1, "heads": 4, "mlp_ratio": 1, "pool": "token"}
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "options"), [(name, *case) for name, case in SMALL.items()] + [("vit", (3, 4, 6), TOKEN)]
+)
+def test_two_derivatives(name, shape, options):
     """A product by double backward is the difference quotient of gradients, and symmetric; buffers stay."""
-    shape, options = SMALL[name]
     model = build_model(name, shape, 3, options, seed=0).double().eval()
     for norm in model.modules():
         if isinstance(norm, nn.BatchNorm2d):
