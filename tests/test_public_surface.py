@@ -63,7 +63,7 @@ def test_exported_names():
         (dl.spectral_density, "H draws steps seed"),
         (dl.overlap, "V W"),
         (dl.open_run, "path"),
-        (dl.data.load_source, "source path split samples classes scaling target options seed blocks into"),
+        (dl.data.load_source, "source path samples classes seed blocks"),
         (dl.models.build_model, "name input_shape outputs options seed"),
     ],
 )

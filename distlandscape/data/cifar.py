@@ -1,53 +1,86 @@
-"""CIFAR-10 and CIFAR-100 in their binary versions (Krizhevsky 2009)."""
+"""``data.source=cifar10`` and ``cifar100``: the binary versions of Krizhevsky's data sets.
+
+A file is a row of records: one label byte (CIFAR-100: a coarse and a fine one), then 3×32×32 bytes.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from distlandscape.data.request import Request, Table
-from distlandscape.data.rows import FileRows, JoinedRows, Samples
+from distlandscape.data.arrays import Samples
+from distlandscape.data.source import Request, Source, Streamed, read_rows
 from distlandscape.errors import InputError
 
-PIXELS = 3 * 32 * 32
+_PIXELS = 3 * 32 * 32
 
 
-def cifar10(request: Request) -> Table:
-    """60,000 images 3×32×32 of 10 classes."""
-    files = [f"data_batch_{i}.bin" for i in range(1, 6)] if request.split == "train" else ["test_batch.bin"]
-    return _table(request, files, label_bytes=1, classes=10)
+@dataclass(frozen=True)
+class _Format:
+    name: str
+    files: dict[str, list[str]]
+    labels: int  # label bytes a record; the last one counts
+    classes: int
 
 
-def cifar100(request: Request) -> Table:
-    """60,000 images 3×32×32 of 100 classes, the fine labels."""
-    return _table(request, [f"{request.split}.bin"], label_bytes=2, classes=100)
+_CIFAR10 = _Format(
+    "CIFAR-10", {"train": [f"data_batch_{n}.bin" for n in range(1, 6)], "test": ["test_batch.bin"]}, 1, 10
+)
+_CIFAR100 = _Format("CIFAR-100", {"train": ["train.bin"], "test": ["test.bin"]}, 2, 100)
 
 
-def _table(request: Request, names: list[str], label_bytes: int, classes: int) -> Table:
-    what = f"the folder of the binary version, with {', '.join(names)}"
-    folder = request.existing(what)
-    parts, labels = [], []
-    for name in names:
-        file = folder / name
+def open_cifar10(request: Request) -> Source:
+    """Images (3, 32, 32) of bytes in 10 classes."""
+    return _open(request, _CIFAR10)
+
+
+def open_cifar100(request: Request) -> Source:
+    """Images (3, 32, 32) of bytes in 100 classes, the fine labels."""
+    return _open(request, _CIFAR100)
+
+
+def has_test(request: Request) -> bool:
+    """Whether the folder has the file of the test split."""
+    form = _CIFAR10 if request.source == "cifar10" else _CIFAR100
+    folder = request.folder("the folder of the binary version")
+    return all((folder / name).is_file() for name in form.files["test"])
+
+
+def _open(request: Request, form: _Format) -> Source:
+    names = form.files[request.split]
+    folder = request.folder(f"the folder of the binary version, with {names[0]}")
+    files = [folder / name for name in names]
+    record = form.labels + _PIXELS
+    for file in files:
         if not file.is_file():
-            raise InputError(f"{folder} has no {name}; give {what}")
-        labels.append(_labels(file, label_bytes, classes))
-        shape = (len(labels[-1]), 3, 32, 32)
-        parts.append(FileRows(file, np.dtype(np.uint8), shape, label_bytes, label_bytes + PIXELS))
-    return Table(JoinedRows(parts), np.concatenate(labels), f"CIFAR-{classes}, {request.split} split")
-
-
-def _labels(file: Path, label_bytes: int, classes: int) -> Samples:
-    """The last label byte of every record; in CIFAR-100 the coarse label comes first."""
-    record = label_bytes + PIXELS
-    size = file.stat().st_size
-    if not size or size % record:
-        raise InputError(f"{file} has {size} bytes, not a multiple of {record} as CIFAR-{classes} has; fetch it again")
-    rows = FileRows(file, np.dtype(np.uint8), (size // record, 1), label_bytes - 1, record)
-    labels: Samples = rows.take(np.arange(size // record)).reshape(-1).astype(np.int64)
-    if labels.max() >= classes:
+            raise InputError(f"{folder} has no {file.name}; give the folder of the binary version of {form.name}")
+        size = file.stat().st_size
+        if not size or size % record:
+            raise InputError(
+                f"{file} has {size} bytes, no multiple of the {record} of a {form.name} record; get it again"
+            )
+    y = np.concatenate([records[:, form.labels - 1] for records in _records(files, record)])
+    if y.max() >= form.classes:
         raise InputError(
-            f"{file} has label {labels.max()}, beyond the {classes} classes of CIFAR-{classes}; fetch it again"
+            f"{folder} has the label {y.max()}, {form.name} has 0…{form.classes - 1}; give the right files"
         )
-    return labels
+
+    def read() -> Iterator[Samples]:
+        for records in _records(files, record):
+            yield records[:, form.labels :].reshape(-1, 3, 32, 32)
+
+    return Streamed(f"{form.name} {request.split} images ({folder.name}), 3×32×32", y, read)
+
+
+def _records(files: list[Path], record: int) -> Iterator[Samples]:
+    for file in files:
+        try:
+            with file.open("rb") as stream:
+                yield from read_rows(stream, (file.stat().st_size // record, record), np.dtype(np.uint8))
+        except OSError as error:
+            raise InputError(f"{file} cannot be read ({error.strerror}); check the file") from None
+        except EOFError:
+            raise InputError(f"{file} became shorter while it was read; import again") from None

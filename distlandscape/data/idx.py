@@ -1,96 +1,115 @@
-"""IDX files, the format of MNIST and its relatives, plain or gzipped."""
+"""``data.source=idx`` and ``fashion_mnist``: image and label files in the format of MNIST (LeCun, Cortes, Burges).
+
+A file is a magic number, the sizes as big-endian 32-bit numbers, and then bytes.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import gzip
+import math
 import zlib
-from contextlib import nullcontext
+from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
-from distlandscape.data.request import Request, Table
-from distlandscape.data.rows import CHUNK_BYTES, FileRows, Rows, Samples
+from distlandscape.data.arrays import Samples
+from distlandscape.data.source import Request, Source, Streamed, read_array, read_rows
 from distlandscape.errors import InputError
 
-DEBIAN = Path("/usr/share/datasets/fashion-mnist")  # where the package dataset-fashion-mnist puts it
-PREFIX = {"train": "train", "test": "t10k"}
-BYTES = 0x08  # the code of unsigned bytes, the only type these files use
+FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
+FILES = {"train": "train", "test": "t10k"}
+ENDS = ("", ".gz")
+_BYTE = np.dtype(np.uint8)
+_MOST_DEFLATED = 1040  # deflate makes a byte of at most 1032
 
 
-def fashion_mnist(request: Request) -> Table:
-    """Zalando's 70,000 images of clothes, 1×28×28 bytes (Xiao et al. 2017)."""
-    if request.path is None and not DEBIAN.is_dir():
+def open_idx(request: Request) -> Source:
+    """Images (1, H, W) of bytes, with labels.
+
+    Raises:
+        InputError: files that are missing, damaged, of another format, or that do not belong together.
+    """
+    what = "a folder with train-images-idx3-ubyte, train-labels-idx1-ubyte and the like, .gz or not"
+    return _open(request, request.folder(what), "IDX")
+
+
+def open_fashion_mnist(request: Request) -> Source:
+    """Fashion-MNIST (Xiao et al. 2017), from Debian's package unless ``path`` names another folder."""
+    if request.path is None and not FASHION_MNIST.is_dir():
         raise InputError(
-            "data.source=fashion_mnist found nothing at its usual place; install Debian's package"
-            " dataset-fashion-mnist, or give data.path, the folder of its four IDX files"
+            f"Fashion-MNIST is not in {FASHION_MNIST}; install Debian's package dataset-fashion-mnist, or give its"
+            " folder as data.path"
         )
-    return _table(request, Path(request.path) if request.path is not None else DEBIAN, "Fashion-MNIST")
+    folder = FASHION_MNIST if request.path is None else request.folder("the folder of its IDX files")
+    source = _open(request, folder, "Fashion-MNIST")
+    if source.y.max() > 9:
+        raise InputError(f"{folder} has labels up to {source.y.max()}, Fashion-MNIST has 0…9; use data.source=idx")
+    return source
 
 
-def idx(request: Request) -> Table:
-    """A folder of IDX files with the names of MNIST."""
-    folder = request.existing("a folder of IDX files such as train-images-idx3-ubyte.gz")
-    return _table(request, folder, f"IDX files of {folder.name}")
+def has_test(request: Request) -> bool:
+    """Whether the folder has the two files of the test split."""
+    bundled = request.source == "fashion_mnist" and request.path is None
+    folder = FASHION_MNIST if bundled else request.folder("the folder of its IDX files")
+    kinds = ("images-idx3", "labels-idx1")
+    return all(any((folder / f"{FILES['test']}-{kind}-ubyte{end}").is_file() for end in ENDS) for kind in kinds)
 
 
-def _table(request: Request, folder: Path, name: str) -> Table:
-    prefix = PREFIX[request.split]
-    images = _find(folder, f"{prefix}-images-idx3-ubyte")
-    labels = _find(folder, f"{prefix}-labels-idx1-ubyte")
-    x, y = _rows(images, 3, request), _labels(labels, request)
-    if x.shape[0] != len(y):
-        raise InputError(f"{images} has {x.shape[0]} images and {labels} {len(y)} labels; fetch both again")
-    return Table(x, y, f"{name}, {request.split} split")
+def _open(request: Request, folder: Path, name: str) -> Streamed:
+    stem = FILES[request.split]
+    images, labels = (_find(folder, f"{stem}-{kind}-ubyte") for kind in ("images-idx3", "labels-idx1"))
+    count, height, width = _sizes(images, 3)
+    (labelled,) = _sizes(labels, 1)
+    if count != labelled:
+        raise InputError(f"{images} has {count} images and {labels.name} {labelled} labels; give files of one set")
+    if not count * height * width:
+        raise InputError(f"{images} is empty: {count} images of {height}×{width}; give at least one image")
+    y = np.concatenate(list(_content(labels, 1, (count,))))
+    description = f"{name} {request.split} images ({folder.name}), 1×{height}×{width}"
+    return Streamed(description, y, lambda: _content(images, 3, (count, 1, height, width)))
 
 
 def _find(folder: Path, name: str) -> Path:
-    for file in (folder / name, folder / f"{name}.gz", folder / name.replace("-idx", ".idx")):
-        if file.is_file():
-            return file
-    raise InputError(f"{folder} has no {name} or {name}.gz; give the folder of the four IDX files")
+    for end in ENDS:
+        if (folder / f"{name}{end}").is_file():
+            return folder / f"{name}{end}"
+    raise InputError(f"{folder} has neither {name} nor {name}.gz; give a folder with the IDX files of this split")
 
 
-def _labels(file: Path, request: Request) -> Samples:
-    rows = _rows(file, 1, request)
-    labels: Samples = rows.take(np.arange(rows.shape[0])).astype(np.int64).reshape(-1)
-    return labels
+def _sizes(file: Path, dimensions: int) -> tuple[int, ...]:
+    """The header's sizes, if the file can hold as much as they say."""
+    with _opened(file) as stream:
+        magic, *sizes = (int(number) for number in read_array(stream, (1 + dimensions,), np.dtype(">u4")))
+    expected = 0x800 + dimensions
+    if magic != expected:
+        raise InputError(
+            f"{file} begins with 0x{magic:08x}, not 0x{expected:08x}: no IDX file of bytes with {dimensions} sizes;"
+            " give the original file"
+        )
+    size, needed = file.stat().st_size, math.prod(sizes) + 4 * (1 + dimensions)
+    if needed > (size * _MOST_DEFLATED if file.suffix == ".gz" else size):
+        raise InputError(f"{file} is truncated: its header asks for {needed} bytes, it has {size}; get it again")
+    return tuple(sizes)
 
 
-def _rows(file: Path, axes: int, request: Request) -> Rows:
-    """Images (N, 1, H, W) or labels (N, 1), of which only the header is read now."""
-    packed = file.suffix == ".gz"
+def _content(file: Path, dimensions: int, shape: tuple[int, ...]) -> Iterator[Samples]:
+    """What follows the header, and no byte more, however much a compressed file would give."""
+    with _opened(file) as stream:
+        read_array(stream, (1 + dimensions,), np.dtype(">u4"))
+        yield from read_rows(stream, shape, _BYTE)
+        if stream.read(1):
+            raise InputError(f"{file} holds more than its header says; it is damaged, get it again")
+
+
+@contextlib.contextmanager
+def _opened(file: Path) -> Iterator[Any]:
     try:
-        with file.open("rb") as raw, gzip.GzipFile(fileobj=raw) if packed else nullcontext(raw) as opened:
-            stream: Any = opened
-            sizes = _sizes(stream, file, axes)
-            length = int(np.prod(sizes, dtype=object))
-            shape = (sizes[0], 1, *sizes[1:])
-            if not packed:
-                there = file.stat().st_size - (4 + 4 * axes)
-                if there != length:
-                    raise InputError(f"{file} holds {there} bytes, its header says {length}; fetch it again")
-                return FileRows(file, np.dtype(np.uint8), shape, 4 + 4 * axes)
-            return FileRows(_unpack(stream, length, file, request), np.dtype(np.uint8), shape)
-    except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{file} cannot be read ({error}); fetch it again") from None
-
-
-def _sizes(stream: IO[bytes], file: Path, axes: int) -> list[int]:
-    header = stream.read(4 + 4 * axes)
-    if len(header) < 4 + 4 * axes or header[:4] != bytes([0, 0, BYTES, axes]):
-        raise InputError(f"{file} does not begin as an IDX file of bytes with {axes} axes does; give the right file")
-    return [int.from_bytes(header[i : i + 4], "big") for i in range(4, len(header), 4)]
-
-
-def _unpack(stream: IO[bytes], length: int, file: Path, request: Request) -> Path:
-    """Unpack as many bytes as the header promised, and not one more."""
-    raw, left = request.scratch / file.stem, length
-    with raw.open("wb") as out:
-        while left and (chunk := stream.read(min(CHUNK_BYTES, left))):
-            out.write(chunk)
-            left -= len(chunk)
-    if left or stream.read(1):
-        raise InputError(f"{file} does not hold the {length} bytes its header says; fetch it again")
-    return raw
+        with file.open("rb") as stream:
+            yield gzip.GzipFile(fileobj=stream) if file.suffix == ".gz" else stream
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise InputError(f"{file} is truncated or damaged ({error}); get it again") from None
+    except OSError as error:
+        raise InputError(f"{file} cannot be read ({error.strerror or error}); check the file") from None

@@ -1,79 +1,52 @@
-"""Folders of images, one folder a class, and images inside other containers."""
+"""Images as bytes (C, H, W), decoded by Pillow."""
 
 from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from distlandscape.data.request import Request, Table
-from distlandscape.data.rows import Samples, staged
+from distlandscape.data.arrays import Samples
 from distlandscape.errors import InputError
 
-ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm"}
+if TYPE_CHECKING:
+    from PIL import Image
+
+_DEEP = ("I", "F")  # beginnings of modes with more than eight bits a channel
 
 
-def image_folder(request: Request) -> Table:
-    """path/train/CLASS/*.png and path/test/CLASS/*.png, or path/CLASS/*.png; classes in the order of their names.
+def decode(image: Path | bytes, name: str) -> Samples:
+    """The pixels of a PNG or JPEG file, or of its content.
 
-    Grey images become (1, H, W) bytes where all are grey, else all become (3, H, W).
+    Raises:
+        InputError: no such image, damaged, or so large that it looks like an attack; ``name`` says which.
     """
-    root = request.existing("a folder with one folder of images a class")
-    folder = _split_folder(root, request)
-    classes = sorted(path for path in folder.iterdir() if path.is_dir())
-    files = [(path, label) for label, folder_ in enumerate(classes) for path in _images(folder_)]
-    if len(classes) < 2 or not files:
-        raise InputError(f"{folder} has {len(classes)} folders with {len(files)} images; give one folder a class")
-    modes = {_opened(path, str(path)).mode for path, _ in files}
-    colour = not modes <= {"L", "1"}
-
-    def parts() -> Iterator[Samples]:
-        for path, _ in files:
-            yield decoded(path, str(path), colour)[None]
-
-    try:
-        x = staged(parts(), request.scratch / "images", request.progress)
-    except InputError as error:
-        raise InputError(f"images of {folder} differ: {error}") from None
-    labels = np.array([label for _, label in files])
-    names = ", ".join(path.name for path in classes[:10]) + (", …" if len(classes) > 10 else "")
-    return Table(x, labels, f"images of {root.name}, {request.split} split, classes {names}")
-
-
-def decoded(source: Path | bytes, name: str, colour: bool) -> Samples:
-    """An image as bytes (1, H, W) or (3, H, W); InputError names it where it cannot be read."""
-    image = _opened(source, name)
-    try:
-        array = np.asarray(image.convert("RGB" if colour else "L"))
-    except Exception as error:  # every codec fails in its own way
-        raise InputError(f"the image {name} cannot be read ({error}); remove or replace it") from None
-    return np.ascontiguousarray(array.transpose(2, 0, 1) if colour else array[None])
-
-
-def _opened(source: Path | bytes, name: str) -> Any:
     from PIL import Image
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            return Image.open(io.BytesIO(source if isinstance(source, bytes) else source.read_bytes()))
-    except Exception as error:
-        raise InputError(f"the image {name} cannot be read ({error}); remove or replace it") from None
+            with Image.open(image if isinstance(image, Path) else io.BytesIO(image), formats=("PNG", "JPEG")) as opened:
+                return pixels(opened, name)
+    except InputError:
+        raise
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
+        raise InputError(f"{name} has far too many pixels to be decoded; remove it or make it smaller") from None
+    except Exception:  # decoders each have their own ways to fail on a damaged or hostile file
+        raise InputError(f"{name} is no PNG or JPEG image that can be read; remove it or save it again") from None
 
 
-def _split_folder(root: Path, request: Request) -> Path:
-    if not root.is_dir():
-        raise InputError(f"data.path {root} is not a folder; give a folder with one folder of images a class")
-    if (root / request.split).is_dir():
-        return root / request.split
-    if request.split == "test":
-        raise request.no_test_split(f"put its images into {root / 'test'}")
-    return root
+def pixels(image: Image.Image, name: str) -> Samples:
+    """One channel of a grey image (mode L), else red, green and blue.
 
-
-def _images(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in ENDINGS)
+    Raises:
+        InputError: more than eight bits a channel.
+    """
+    if image.mode.startswith(_DEEP):
+        raise InputError(f"{name} has more than eight bits a channel (mode {image.mode}); save it with eight")
+    if image.mode == "L":
+        return np.array(image)[None]
+    return np.ascontiguousarray(np.asarray(image.convert("RGB")).transpose(2, 0, 1))

@@ -1,118 +1,129 @@
-"""Parquet tables: a column x of lists, or images, or all numeric columns beside the target."""
+"""``data.source=parquet``: a file, or a folder with train*.parquet and test*.parquet, read batch by batch."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from distlandscape.data.images import decoded
-from distlandscape.data.request import Request, Table
-from distlandscape.data.rows import Samples, staged
+from distlandscape.data.arrays import Samples
+from distlandscape.data.parquet_columns import check_table, images, is_image, table, values
+from distlandscape.data.source import Request, Source, Streamed
 from distlandscape.errors import InputError
 
-BATCH = 1024  # rows read together
 IMAGES = ("image", "img")
+MOST_ROWS = 2**16  # of a batch
+BATCH = 2 * 2**20  # bytes of samples of a batch; decoding lists takes 16 times as much
+# Otherwise whole row groups are read ahead, and held until the file is closed (pyarrow 25).
+_FRUGAL: dict[str, Any] = {"pre_buffer": False, "buffer_size": 2**20}
+
+Rows = Callable[[pa.RecordBatch, str], Samples]
 
 
-def parquet(request: Request) -> Table:
-    """A file, or a folder with train*.parquet and test*.parquet; samples are unpacked a batch at a time."""
-    files = _files(request)
-    targets: list[Samples] = []
+def open_parquet(request: Request) -> Source:
+    """Samples from a column ``x`` of lists or tensors, from a column of images, or from all other columns.
 
-    def parts() -> Iterator[Samples]:
-        for file in files:
-            for batch in _batches(file):
-                targets.append(_target(batch, request.target, file))
-                yield _samples(batch, request.target, file)
-
-    try:
-        x = staged(parts(), request.scratch / "x", request.progress)
-    except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{files[0]} cannot be read as Parquet ({error}); write it again") from None
-    names = ", ".join(file.name for file in files[:3]) + (", …" if len(files) > 3 else "")
-    return Table(x, np.concatenate(targets), f"Parquet {names}, target {request.target}")
-
-
-def _files(request: Request) -> list[Path]:
-    path = request.existing("a Parquet file, or a folder with train*.parquet and test*.parquet")
+    Raises:
+        InputError: not Parquet, no such target column, nulls, text, or rows of unequal length.
+    """
+    what = "a Parquet file, or a folder with train*.parquet and test*.parquet"
+    path = request.required_path(what)
     if path.is_dir():
         files = sorted(path.glob(f"{request.split}*.parquet"))
-        if not files and request.split == "test":
-            raise request.no_test_split(f"put test.parquet into {path}")
         if not files:
-            raise InputError(f"{path} has no {request.split}*.parquet; give a Parquet file or such a folder")
-        return files
-    if request.split == "test":
-        raise request.no_test_split("give a folder with train.parquet and test.parquet")
-    return [path]
+            raise InputError(f"{path} has no {request.split}*.parquet; give {what}")
+    else:
+        request.train_only("give a folder with train*.parquet and test*.parquet")
+        files = [path]
+    schema = _schema(files)
+    if request.target not in schema.names:
+        raise InputError(f"{files[0]} has no column {request.target!r}; set data.target to one of {schema.names}")
+    columns, rows, what = _samples(schema, request.target, str(files[0]))
+
+    def targets(batch: pa.RecordBatch, where: str) -> Samples:
+        return values(batch.column(request.target), f"{where}, column {request.target!r}")
+
+    y = list(_read(files, [request.target], targets, MOST_ROWS))
+    if not y:
+        raise InputError(f"{path} holds no rows; give at least one sample")
+    row = next(_read(files, columns, rows, 1))
+    size = max(1, min(MOST_ROWS, BATCH // max(1, row.nbytes)))
+    description = f"Parquet {path.name} ({what}, target {request.target}), {request.split} split"
+    return Streamed(description, np.concatenate(y), lambda: _read(files, columns, rows, size))
 
 
-def _batches(file: Path) -> Iterator[pa.RecordBatch]:
-    with pq.ParquetFile(file, memory_map=False) as table:
-        yield from table.iter_batches(batch_size=BATCH)
+def has_test(request: Request) -> bool:
+    """Whether the folder has files test*.parquet."""
+    path = request.required_path("a Parquet file or a folder of such files")
+    return path.is_dir() and any(path.glob("test*.parquet"))
 
 
-def _target(batch: pa.RecordBatch, target: str, file: Path) -> Samples:
-    if target not in batch.schema.names:
-        raise InputError(f"{file} has no column {target!r} (it has {batch.schema.names}); set data.target")
-    return _dense(batch.column(target), target, file)
-
-
-def _samples(batch: pa.RecordBatch, target: str, file: Path) -> Samples:
-    names = [name for name in batch.schema.names if name != target]
+def _samples(schema: pa.Schema, target: str, where: str) -> tuple[list[str], Rows, str]:
+    """The columns that hold the samples, what makes rows of them, and what they are in words."""
+    # pandas stores its row labels as a column; they are no feature.
+    names = [name for name in schema.names if name != target and not name.startswith("__index_level_")]
     if "x" in names:
-        x = _dense(batch.column("x"), "x", file)
-        return x[:, None] if x.ndim == 1 else x
-    for name in IMAGES:
-        if name in names and pa.types.is_struct(batch.schema.field(name).type):
-            return _decoded(batch.column(name), name, file)
-    if not names:
-        raise InputError(f"{file} has no column beside the target {target!r}; give samples")
-    return np.stack([_dense(batch.column(name), name, file) for name in names], 1)
+        return ["x"], lambda batch, file: values(batch.column("x"), f"{file}, column 'x'"), "column x"
+    image = next((name for name in IMAGES if name in names and is_image(schema.field(name).type)), None)
+    if image is not None:
+        return (
+            [image],
+            lambda batch, file: images(batch.column(image), f"{file}, column {image!r}"),
+            f"images in {image}",
+        )
+    dtype = check_table(schema, names, where)
+    return (
+        names,
+        lambda batch, file: table(batch, names, dtype, file),
+        "1 column" if len(names) == 1 else f"{len(names)} columns",
+    )
 
 
-def _decoded(column: pa.Array, name: str, file: Path) -> Samples:
-    images: list[Any] = [row["bytes"] if isinstance(row, dict) else None for row in column.to_pylist()]
-    if not all(isinstance(image, bytes) for image in images):
-        raise InputError(f"column {name!r} of {file} has rows without image bytes; embed the images in the file")
-    arrays = [decoded(image, f"in column {name!r} of {file}", True) for image in images]
-    shapes = {array.shape for array in arrays}
-    if len(shapes) > 1:
-        raise InputError(f"images in column {name!r} of {file} have shapes {sorted(shapes)}; make them equal")
-    return np.stack(arrays)
+def _schema(files: list[Path]) -> pa.Schema:
+    import pyarrow.parquet as pq
+
+    first: pa.Schema | None = None
+    for file in files:
+        with _readable(file):
+            schema = pq.read_schema(file)
+        if first is None:
+            first = schema
+        if not schema.equals(first):
+            raise InputError(f"{file} has other columns than {files[0]}; give files of one table")
+    assert first is not None, "there is a file"
+    if len(set(first.names)) < len(first.names):
+        raise InputError(f"{files[0]} has several columns of one name; rename them")
+    return first
 
 
-def _dense(column: pa.Array, name: str, file: Path) -> Samples:
-    """Numbers (n,), or (n, …) where the column holds lists of equal length."""
-    if isinstance(column, pa.FixedShapeTensorArray):
-        array: Samples = column.to_numpy_ndarray()
-        return array
-    shape: list[int] = [len(column)]
-    values: Any = column
-    while _is_list(values.type):
-        _require_no_nulls(values, name, file)
-        lengths = pc.unique(pc.list_value_length(values)).to_pylist()
-        if len(lengths) != 1:
-            raise InputError(f"rows of column {name!r} of {file} differ in length; make them equal")
-        shape.append(lengths[0])
-        values = values.flatten()
-    _require_no_nulls(values, name, file)
-    if not (pa.types.is_floating(values.type) or pa.types.is_integer(values.type) or pa.types.is_boolean(values.type)):
-        raise InputError(f"column {name!r} of {file} holds {values.type}, not numbers; leave it out or encode it")
-    dense: Samples = values.to_numpy(zero_copy_only=False).reshape(shape)
-    return dense
+def _read(files: list[Path], columns: list[str], rows: Rows, size: int) -> Iterator[Samples]:
+    """What ``rows`` makes of each batch; all rows have one shape."""
+    import pyarrow.parquet as pq
+
+    shape = None
+    for file in files:
+        with _readable(file), pq.ParquetFile(file, page_checksum_verification=True, **_FRUGAL) as table:
+            for batch in table.iter_batches(size, columns=columns):
+                chunk = rows(batch, str(file))
+                if shape is None:
+                    shape = chunk.shape[1:]
+                if chunk.shape[1:] != shape:
+                    raise InputError(
+                        f"{file}: rows of {columns[0]!r} have the shapes {shape} and {chunk.shape[1:]};"
+                        " pad or cut them to one"
+                    )
+                yield chunk
 
 
-def _require_no_nulls(values: Any, name: str, file: Path) -> None:
-    if values.null_count:
-        raise InputError(f"column {name!r} of {file} has missing values; fill or remove those rows")
-
-
-def _is_list(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
+@contextlib.contextmanager
+def _readable(file: Path) -> Iterator[None]:
+    try:
+        yield
+    except InputError:
+        raise
+    except (pa.ArrowException, OSError, ValueError, MemoryError):
+        raise InputError(f"{file} is no Parquet file that can be read; write it again") from None

@@ -1,136 +1,94 @@
-"""Writes a block store one block at a time: a sweep over the samples for the digest, another for the file."""
+"""Writing a block store: one Arrow record batch a block, behind a header that names content and digest.
+
+The samples are asked for twice, block by block: once for the digest, which the header holds, and once to be written.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from distlandscape.data.rows import Indices, Rows, Samples
+from distlandscape.data.arrays import Samples
+from distlandscape.data.cut import block_bounds
 from distlandscape.data.scaling import Scaling
-from distlandscape.errors import InputError
+from distlandscape.files import write_whole
 
-DEFAULT_BLOCKS = 64
-MIN_SAMPLES = 16  # per block, on average
 METADATA = b"distlandscape"
+Progress = Callable[[str], object]
 
 
-def default_blocks(samples: int) -> int:
-    """The largest power of two that is at most 64 and leaves blocks of 16 samples or more."""
-    return 1 << max(0, min(DEFAULT_BLOCKS, samples // MIN_SAMPLES).bit_length() - 1)
+def silent(_: str) -> None:
+    """Tells nobody."""
 
 
-def block_bounds(samples: int, blocks: int) -> list[int]:
-    """B + 1 positions where the samples are cut; blocks differ by at most one sample."""
-    return [index * samples // blocks for index in range(blocks + 1)]
-
-
-def checked_targets(y: Samples) -> Samples:
-    """Targets in the type they are stored in: labels as int64, the rest in native byte order.
-
-    Raises:
-        InputError: elements that are no numbers, NaN or inf.
-    """
-    _require_numbers("y", y.dtype)
-    _require_finite("y", y)
-    if y.ndim == 1 and y.dtype.kind in "iub":
-        return y.astype(np.int64)
-    return np.ascontiguousarray(y, dtype=_stored(y.dtype))
-
-
-def write_rows(
-    sink: pa.NativeFile,
-    x: Rows,
+def write_store(
+    sink: str | pa.NativeFile,
+    x_block: Callable[[int], Samples],
     y: Samples,
-    order: Indices | None,
-    blocks: int | None,
+    blocks: int,
     description: str,
+    *,
     scaling: Scaling | None = None,
-    split: str = "train",
-    progress: Callable[[str], None] = lambda text: None,
+    split: str | None = None,
+    progress: Progress = silent,
 ) -> None:
-    """Write samples and their targets, in the order given (None: as they come), cut into blocks.
-
-    Raises:
-        InputError: empty, unequal lengths, elements that are no numbers, NaN or inf, an impossible number of blocks.
-    """
-    _require_numbers("x", x.dtype)
-    if len(x.shape) < 2 or y.ndim not in (1, 2):
-        raise InputError(f"x must be (N, …) and y (N,) or (N, C), not {x.shape} and {y.shape}")
-    if x.shape[0] != len(y):
-        raise InputError(f"x has {x.shape[0]} samples and y has {len(y)}; give one target per sample")
-    order = np.arange(len(y)) if order is None else order
-    samples, dtype = len(order), _stored(x.dtype)
-    if not samples or 0 in x.shape[1:] or 0 in y.shape[1:]:
-        raise InputError(f"the data set is empty: x is {x.shape} and y {y.shape}; give at least one sample")
-    y = np.ascontiguousarray(y[order])
-    cut = block_bounds(samples, _checked_blocks(blocks, samples))
-
-    def parts(what: str) -> Iterator[Samples]:
-        for start, stop in pairwise(cut):
-            progress(f"{what}: {stop:,} of {samples:,} samples")
-            yield np.ascontiguousarray(x.take(order[start:stop]), dtype=dtype)
-
-    digest = store_digest(cut, dtype, (samples, *x.shape[1:]), y.dtype, y.shape, scaling)
-    for part in parts("checked"):
-        _require_finite("x", part)
-        digest.update(part.data)
+    """Write targets y and the samples that ``x_block`` gives for each of the blocks, as they are to be stored."""
+    samples, cut = len(y), block_bounds(len(y), blocks)
+    row = x_block(0)[:1].copy()  # not a view, which would keep the whole block
+    digest = start_digest(cut, row.dtype, (samples, *row.shape[1:]), y.dtype, y.shape, scaling)
+    for index in range(blocks):
+        progress(f"digest of block {index + 1} of {blocks}")
+        digest.update(x_block(index).data)
     digest.update(y.data)
     header: dict[str, Any] = {"samples": samples, "description": description, "digest": digest.hexdigest()}
-    if scaling is not None:
-        header["scaling"] = {"shift": scaling.shift, "divisor": scaling.divisor}
-    if split != "train":
+    if split is not None:
         header["split"] = split
-    fields = [pa.field("x", _column(np.empty((1, *x.shape[1:]), dtype)).type), pa.field("y", _column(y[:1]).type)]
+    if scaling is not None:
+        header["scaling"] = scaling.header()
+    fields = [pa.field("x", _column(row).type), pa.field("y", _column(y[:1]).type)]
     schema = pa.schema(fields, metadata={METADATA: json.dumps(header).encode()})
     with pa.ipc.new_file(sink, schema) as writer:
-        for (start, stop), part in zip(pairwise(cut), parts("written"), strict=True):
-            writer.write_batch(pa.record_batch([_column(part), _column(y[start:stop])], schema=schema))
+        for index, (start, stop) in enumerate(pairwise(cut)):
+            progress(f"writing block {index + 1} of {blocks}")
+            writer.write_batch(pa.record_batch([_column(x_block(index)), _column(y[start:stop])], schema=schema))
 
 
-def store_digest(
+def start_digest(
     cut: list[int],
-    x_dtype: np.dtype[Any],
+    x_type: np.dtype[Any],
     x_shape: tuple[int, ...],
-    y_dtype: np.dtype[Any],
+    y_type: np.dtype[Any],
     y_shape: tuple[int, ...],
     scaling: Scaling | None,
 ) -> hashlib._Hash:
     """The digest of a store, before its samples go in: first all x, then all y."""
-    described: list[Any] = [cut, x_dtype.str, list(x_shape), y_dtype.str, list(y_shape)]
+    described: list[Any] = [cut, x_type.str, list(x_shape), y_type.str, list(y_shape)]
     if scaling is not None:
-        described.append([list(scaling.shift), list(scaling.divisor)])
+        described.append(scaling.header())
     return hashlib.sha256(json.dumps(described).encode())
 
 
-def _checked_blocks(blocks: int | None, samples: int) -> int:
-    most = default_blocks(samples) if samples < DEFAULT_BLOCKS * MIN_SAMPLES else samples // MIN_SAMPLES
-    if blocks is None:
-        return default_blocks(samples)
-    if blocks < 1 or blocks & (blocks - 1):
-        raise InputError(f"data.blocks={blocks} is not a power of two; choose 1, 2, 4, …")
-    if blocks > most:
-        raise InputError(f"data.blocks={blocks} is too many for {samples} samples; choose at most {most}")
-    return blocks
+def write_file(path: Path, write: Callable[[str], object]) -> None:
+    """Let ``write`` make the file, which appears whole or, when that fails, not at all and without remains."""
+    begun: list[Path] = []
 
+    def begin(temporary: Path) -> None:
+        begun.append(temporary)
+        write(str(temporary))
 
-def _require_numbers(name: str, dtype: np.dtype[Any]) -> None:
-    if dtype.kind not in "fiub" or dtype.itemsize > 8:
-        raise InputError(f"{name} has elements of type {dtype}; give float32, float64 or whole numbers")
-
-
-def _require_finite(name: str, array: Samples) -> None:
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise InputError(f"{name} holds NaN or infinite values; remove those samples")
-
-
-def _stored(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    return np.dtype(np.uint8) if dtype == np.bool_ else dtype.newbyteorder("=")
+    try:
+        write_whole(path, begin)
+    except BaseException:
+        for temporary in begun:
+            temporary.unlink(missing_ok=True)
+        raise
 
 
 def _column(array: Samples) -> pa.Array:

@@ -105,8 +105,8 @@ def _run_until_decided(
             if settled or run.full:
                 missed = {j for side in sides for j in side.beyond}
                 return _Verdict(ritz, sorted(missed), max(side.probability for side in sides), settled)
-            journal.progress(run.name, run.steps, "looking for missed copies")
         run.step()
+        journal.progress(run.name, run.steps, "looking for missed copies")
 
 
 class _Side:

@@ -89,17 +89,18 @@ def _main_run(
 ) -> tuple[Pairs, Trust, int, bool]:
     """Lanczos until all wanted pairs have converged; the basis is gone when this returns."""
     run = Lanczos(H, limit, seed, journal=journal, name="main")
-    wanted = top + low
+    wanted, note = top + low, f"none of {top + low} pairs looked at yet"
     while True:
         if run.full or (run.steps >= wanted and due(run.steps)):
             ritz = run.ritz()
             index = _select(len(ritz.values), top, low)
             norm = float(np.max(np.abs(ritz.values)))
             good = ritz.residuals[index] <= residual_bounds(ritz.values[index], tol, H.space.eps, norm)
-            journal.progress("main", run.steps, f"{good.sum()} of {wanted} pairs converged")
+            note = f"{good.sum()} of {wanted} pairs converged"
             if run.full or good.all():
                 break
         run.step()
+        journal.progress("main", run.steps, note)
     trust = certify(run)
     # β|s| alone can fall below what rounding allows; the measured defect of the relation is added to it.
     residuals = np.hypot(ritz.residuals[index], trust.relation * trust.norm)

@@ -44,7 +44,7 @@ def load_data(
     )
 
 
-def build_objective(config: RunConfig, data: BlockStore | None = None) -> Objective:
+def build_objective(config: RunConfig, data: BlockStore | None = None, other: BlockStore | None = None) -> Objective:
     """Data, model and initial weights of a configuration; everything a user can get wrong is wrong here.
 
     Raises:
@@ -53,7 +53,7 @@ def build_objective(config: RunConfig, data: BlockStore | None = None) -> Object
     if data is None:
         data = load_data(config, config.data.split, config.data.samples, None, lambda text: None)
     shape = data.block(0)[0].shape[1:]
-    outputs = _outputs(config, data)
+    outputs = max(_outputs(config, store) for store in (data, other) if store is not None)  # a split may lack classes
     model = build_model(config.model.name, shape, outputs, config.model.options, config.train.seed)
     o = config.objective
     model.to(DTYPES[o.dtype])  # before the weights come, which would be rounded otherwise
@@ -76,12 +76,12 @@ def _outputs(config: RunConfig, data: BlockStore) -> int:
     """Width of the last layer: number of classes, or of target columns."""
     if config.data.classes is not None:
         return len(config.data.classes)
-    targets = [data.block(index)[1] for index in range(data.blocks)]
-    if targets[0].ndim == 2:
-        return int(targets[0].shape[1])
-    if targets[0].dtype.kind == "f":
+    first = data.block(0)[1]
+    if first.ndim == 2:
+        return int(first.shape[1])
+    if first.dtype.kind == "f":
         return 1
-    return max(2, 1 + max(int(y.max()) for y in targets))
+    return max(2, 1 + max(int(data.block(index)[1].max()) for index in range(data.blocks)))
 
 
 class StudyContext:

@@ -75,7 +75,7 @@ def run_study(study: str, config: RunConfig, out: Path, make_page: MakePage) -> 
     require_writable(out)
     _use_threads(config)
     with imported(config, out, study) as stores:
-        objective = build_objective(config, stores.measured)
+        objective = build_objective(config, stores.measured, stores.other)
         other = objective.with_data(stores.other) if stores.other is not None else None
         STUDIES[study].check(config, objective)
     identity = {
@@ -112,7 +112,7 @@ def resume_study(run: Run, make_page: MakePage, workers: int | None = None) -> O
     start = (
         config.model_copy(update={"model": config.model.model_copy(update={"weights": None})}) if trained else config
     )
-    objective = build_objective(start, stores.measured)
+    objective = build_objective(start, stores.measured, stores.other)
     other = objective.with_data(stores.other) if stores.other is not None else None
     return _execute(run, config, objective, other, make_page)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from distlandscape.config import RunConfig
-from distlandscape.data import BlockStore, NoTestSplit
+from distlandscape.data import BlockStore, has_test_split
 from distlandscape.errors import InputError
 from distlandscape.studies.context import load_data
 from distlandscape.studies.progress import Progress
@@ -57,9 +57,12 @@ def imported(config: RunConfig, out: Path, study: str) -> Iterator[Stores]:
             other = None
             if config.data.split == "test" and config.train.steps:
                 other = _import(config, "train", config.data.samples, folder, made, progress)
-            elif study == "train":
-                with contextlib.suppress(NoTestSplit):
-                    other = _import(config, "test", None, folder, made, progress)
+            elif (
+                study == "train"
+                and config.data.source != "store"
+                and has_test_split(config.data.source, config.data.path)
+            ):
+                other = _import(config, "test", None, folder, made, progress)
         yield Stores(measured, other)
     except BaseException:
         for path in made:
@@ -69,13 +72,19 @@ def imported(config: RunConfig, out: Path, study: str) -> Iterator[Stores]:
         raise
 
 
+def _has_test_split(config: RunConfig) -> bool:
+    """A store holds one split only, so there is none beside the one that is trained on."""
+    return config.data.source != "store" and has_test_split(config.data.source, config.data.path)
+
+
 def _import(
     config: RunConfig, split: str, samples: int | None, folder: Path, made: list[Path], progress: Progress
 ) -> BlockStore:
     temporary = folder / f".{split}.{os.getpid()}.arrow"
     if config.data.source == "store" and all(v is None for v in (samples, config.data.classes, config.data.blocks)):
-        return load_data(config, split, None, None, progress.update)  # used where it lies
-    store = load_data(config, split, samples, temporary, progress.update)
+        lying = load_data(config, split, None, None, progress.update)  # used where it lies
+        return _of_split(lying, split)
+    store = _of_split(load_data(config, split, samples, temporary, progress.update), split)
     path = folder / f"{store.digest[:16]}.arrow"
     if path.exists():
         with contextlib.suppress(InputError):  # damaged: the samples at hand take its place
@@ -87,6 +96,15 @@ def _import(
         made.append(path)
     temporary.replace(path)
     return BlockStore.open(path)
+
+
+def _of_split(store: BlockStore, split: str) -> BlockStore:
+    if store.split != split:
+        raise InputError(
+            f"{store.path} holds the {store.split} split, not {split}: set data.split={store.split}, and train from"
+            " another source or give model.weights"
+        )
+    return store
 
 
 def _intact(identity: dict[str, str]) -> BlockStore:

@@ -1,10 +1,10 @@
-"""Mini-batches without replacement, a pure function of seed and step, gathered from a block store."""
+"""Mini-batches without replacement, a pure function of seed and step, taken from a block store."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from distlandscape.data.blocks import BlockStore, Samples, block_bounds
+from distlandscape.data.blocks import BlockStore, Samples
 
 
 class Batches:
@@ -18,7 +18,6 @@ class Batches:
 
     def __init__(self, data: BlockStore, size: int, seed: int) -> None:
         self._data, self._size = data, size
-        self._starts = np.array(block_bounds(data.samples, data.blocks)[:-1])
         self._generator = np.random.Generator(np.random.Philox(seed))
         self._epoch, self._order = -1, np.empty(0, dtype=np.int64)
 
@@ -28,13 +27,4 @@ class Batches:
         while self._epoch < epoch:
             self._order = self._generator.permutation(self._data.samples)
             self._epoch += 1
-        return self._gather(self._order[position * self._size : (position + 1) * self._size])
-
-    def _gather(self, chosen: np.ndarray[tuple[int], np.dtype[np.int64]]) -> tuple[Samples, Samples]:
-        owner = np.searchsorted(self._starts, chosen, side="right") - 1
-        x, y = (np.empty((len(chosen), *a.shape[1:]), a.dtype) for a in self._data.block(int(owner[0])))
-        for block in np.unique(owner).tolist():
-            mine = owner == block
-            block_x, block_y = self._data.block(block)
-            x[mine], y[mine] = (a[chosen[mine] - self._starts[block]] for a in (block_x, block_y))
-        return x, y
+        return self._data.take(self._order[position * self._size : (position + 1) * self._size])

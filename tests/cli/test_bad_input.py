@@ -174,7 +174,7 @@ CASES = {
     "unknown key in a file": (["spectrum", "--config", "unknown.yaml"], "'spectrum.eigenvalues'"),
     "quickstart": (["quickstart", *sets("spectrum.tol=2")], "less than 1"),
     # the data
-    "unknown source": (digits("data.source=imagenet"), "unknown data.source 'imagenet'; known: cifar10, cifar100"),
+    "unknown source": (digits("data.source=imagenet"), "unknown data.source 'imagenet'; known: digits, npz, idx"),
     "path of digits": (digits("data.path=good.npz"), "takes no data.path"),
     "npz without a path": (["spectrum", *sets("data.source=npz")], "needs data.path"),
     "missing npz": (npz("absent.npz"), "does not exist"),

@@ -92,7 +92,7 @@ def test_the_test_split_is_measured_and_the_train_split_trained_on(archive, capf
         mean, spread = arrays["x"].mean(), arrays["x"].std()
     assert store.scaling.shift == pytest.approx((mean,), rel=1e-12)
     assert store.scaling.divisor == pytest.approx((spread,), rel=1e-12)
-    assert "minus" in on_test["data"]
+    assert "test split, permutation seed 0, used as (x − " in on_test["data"]
     same(on_test, eigenvalues(objective, dl.Hessian))
 
 
