@@ -10,12 +10,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import ndtr
 
 from distlandscape.errors import InputError
 
 Array = npt.NDArray[np.float64]
 STEP = 0.05  # of the trapezoidal sums, which converge exponentially for these functions
 REACH = 9.0  # standard deviations of a logit that are summed over
+WIDE = 0.8  # σ_z above which the Gaussian is smooth on the scale of a step
 CHUNK = 2**22  # random numbers drawn at once
 
 
@@ -88,23 +90,34 @@ def freezing_scale(classes: int) -> float:
 def _quadrature(C: int, sigma: float) -> SoftmaxMoments:
     if sigma == 0:
         return SoftmaxMoments(1 / C, 1 / C**2, 1 / C**2, 0.0)
-    z = np.arange(-REACH * sigma, REACH * sigma, min(STEP, sigma / 8))
+    step = STEP * max(1.0, sigma / 5)
+    s = np.arange(-REACH * sigma - 45, REACH * sigma + 8, step)  # t = e^s
+    none, two, three, four = _laplace(s, sigma) if sigma > WIDE else _laplace_narrow(s, sigma)
+    others = none ** (C - 1)
+    s2 = C * step * float(np.sum(two * others))
+    s3 = C * step * float(np.sum(three * others)) / 2
+    fourth = C * step * float(np.sum(four * others)) / 6
+    pairs = C * (C - 1) * step * float(np.sum(two**2 * none ** (C - 2))) / 6
+    return SoftmaxMoments(s2, s3, fourth + pairs, 0.0)
+
+
+def _laplace(s: Array, sigma: float) -> list[Array]:
+    """t^k E[e^{kz} exp(−t e^z)] for k = 0, 2, 3, 4 and t = e^s, by a sum over x = s + z where the integrand is."""
+    x = np.arange(-40.0, 6.5, STEP)
+    kernel = np.exp(-0.5 * ((x - s[:, None]) / sigma) ** 2) * (STEP / (sigma * math.sqrt(2 * math.pi)))
+    decay = np.exp(-np.exp(x))
+    below = ndtr((x[0] - 0.5 * STEP - s) / sigma)  # left of the grid the integrand of k = 0 is 1
+    return [kernel @ decay + below, *(kernel @ (np.exp(k * x) * decay) for k in (2, 3, 4))]
+
+
+def _laplace_narrow(s: Array, sigma: float) -> list[Array]:
+    """The same by a sum over z, which a narrow Gaussian needs."""
+    z = np.arange(-REACH, REACH, 1 / 8) * sigma
     weight = np.exp(-0.5 * (z / sigma) ** 2)
     weight /= weight.sum()
-    s = np.arange(-REACH * sigma - 45, REACH * sigma + 8, STEP)  # t = e^s
-    moments = np.zeros((5, len(s)))  # t^k E[e^{kz} exp(−t e^z)], bounded for every k
-    for start in range(0, len(s), 256):
-        x = s[start : start + 256, None] + z
-        decay = np.exp(-np.exp(np.minimum(x, 700)))
-        for k in range(5):
-            moments[k, start : start + 256] = (np.exp(k * np.minimum(x, 50)) * decay) @ weight
-    none, _, two, three, four = moments
-    others = none ** (C - 1)
-    s2 = C * STEP * float(np.sum(two * others))
-    s3 = C * STEP * float(np.sum(three * others)) / 2
-    fourth = C * STEP * float(np.sum(four * others)) / 6
-    pairs = C * (C - 1) * STEP * float(np.sum(two**2 * none ** (C - 2))) / 6
-    return SoftmaxMoments(s2, s3, fourth + pairs, 0.0)
+    x = np.minimum(s[:, None] + z, 50)
+    decay = np.exp(-np.exp(x))
+    return [(np.exp(k * x) * decay) @ weight for k in (0, 2, 3, 4)]
 
 
 def _monte_carlo(C: int, sigma: float, draws: int, seed: int) -> SoftmaxMoments:
