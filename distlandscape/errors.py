@@ -12,6 +12,10 @@ class RunLockedError(InputError):
     """Another process holds the lease of this run directory (exit code 2)."""
 
 
+class TrainingError(InputError):
+    """Training cannot go on with these settings, and a resume would end alike (exit code 2)."""
+
+
 class WorkerFailure(RuntimeError):
     """Workers kept dying on the same piece of work; the run stops, nothing is lost (exit code 1)."""
 

@@ -2,36 +2,66 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 
-def summary_lines(result: dict[str, Any]) -> list[str]:
-    """A few lines for people from a result.json."""
-    top = list(zip(result["eigenvalues"], result["residuals"], strict=True))
-    low = list(zip(result["lowest"], result["lowest_residuals"], strict=True))
-    lines = [
+def summary_lines(study: str, result: dict[str, Any]) -> list[str]:
+    """A few lines for people from the result.json of a study."""
+    lines = _train(result) if study == "train" else _spectrum(result)
+    return [
         "",
-        f"{result['operator']} of {result['model']} on {result['samples']:,} samples, P = {result['parameters']:,}",
-        f"  loss {result['loss']:.4f}"
-        + (f", accuracy {100 * result['accuracy']:.1f} %" if result["accuracy"] is not None else ""),
-        "",
-        "        eigenvalue    residual",
-    ]
-    shown = [(f"λ{i + 1}", *pair) for i, pair in enumerate(top)]
-    shown = shown if len(shown) <= 12 else [*shown[:11], ("…", *shown[-1][1:])]
-    shown += [(f"λ−{len(low) - i}", *pair) for i, pair in enumerate(low)]
-    lines += [f"  {name:>4}  {value:>12.6g}  {residual:>9.1e}" for name, value, residual in shown]
-    lines += [
-        "",
-        f"  trace      {_with_error(result['trace'])}",
-        f"  Frobenius  {_with_error(result['frobenius'])}",
-        f"  status     {result['status']}; {result['passes']} passes in {result['wall_s']:.0f} s",
+        *lines,
         "",
         f"run id:       {result['run_id']}",
         f"run folder:   {result['run_dir']}",
         f"page:         {result['report']}",
     ]
-    return lines
+
+
+def _spectrum(result: dict[str, Any]) -> list[str]:
+    top = list(zip(result["eigenvalues"], result["residuals"], strict=True))
+    low = list(zip(result["lowest"], result["lowest_residuals"], strict=True))
+    shown = [(f"λ{i + 1}", *pair) for i, pair in enumerate(top)]
+    shown = shown if len(shown) <= 12 else [*shown[:11], ("…", *shown[-1][1:])]
+    shown += [(f"λ−{len(low) - i}", *pair) for i, pair in enumerate(low)]
+    return [
+        f"{result['operator']} of {_subject(result)}",
+        f"  {_loss(result['loss'], result['accuracy'])}",
+        "",
+        "        eigenvalue    residual",
+        *(f"  {name:>4}  {value:>12.6g}  {residual:>9.1e}" for name, value, residual in shown),
+        "",
+        f"  trace      {_with_error(result['trace'])}",
+        f"  Frobenius  {_with_error(result['frobenius'])}",
+        f"  status     {result['status']}; {result['passes']} passes in {result['wall_s']:.0f} s",
+    ]
+
+
+def _train(result: dict[str, Any]) -> list[str]:
+    config, weights = f"{result['run_dir']}/config.yaml", f"model.weights={result['weights']}"
+    measure = ["spectrum", "--config", config, "--set", "train.steps=0", "--set", weights]
+    count = len(result["checkpoints"])
+    held_out = []
+    if result["test_loss"] is not None:
+        held_out = [f"  {_loss(result['test_loss'], result['test_accuracy'])} on held-out samples"]
+    return [
+        f"training of {_subject(result)}",
+        f"  {_loss(result['loss'], result['accuracy'])} after {result['steps']:,} steps",
+        *held_out,
+        f"  {count} checkpoint{'' if count == 1 else 's'} kept; {result['wall_s']:.0f} s",
+        "",
+        f"weights:      {result['weights']}",
+        f"measure them: distlandscape {shlex.join(measure)}",
+    ]
+
+
+def _subject(result: dict[str, Any]) -> str:
+    return f"{result['model']} on {result['samples']:,} samples, P = {result['parameters']:,}"
+
+
+def _loss(loss: float, accuracy: float | None) -> str:
+    return f"loss {loss:.4f}" + ("" if accuracy is None else f", accuracy {100 * accuracy:.1f} %")
 
 
 def _with_error(estimate: dict[str, float]) -> str:

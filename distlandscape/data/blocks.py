@@ -5,10 +5,9 @@ A block is the unit of retry and of summation; the cut depends on N and B alone,
 
 from __future__ import annotations
 
-import hashlib
 import json
+import mmap
 from collections.abc import Callable
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +15,16 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from distlandscape.data.arrays import Indices, Samples, check_arrays, check_finite, stored_samples, stored_targets
+from distlandscape.data.cut import block_bounds, chosen_blocks, default_blocks
+from distlandscape.data.scaling import Scaling
+from distlandscape.data.writer import METADATA, start_digest, write_file, write_store
 from distlandscape.errors import InputError
-from distlandscape.files import write_whole
 
-Samples = npt.NDArray[Any]
-DEFAULT_BLOCKS = 64
-MIN_SAMPLES = 16  # per block, on average
-_METADATA = b"distlandscape"
+__all__ = ["BlockStore", "Samples", "block_bounds", "default_blocks"]
+
+LARGE = 128 * 2**20  # bytes of a file from which on used blocks are given back
+_DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, pa.ArrowException)
 
 
 class BlockStore:
@@ -31,18 +33,25 @@ class BlockStore:
     Attributes:
         samples: N.
         blocks: B, a power of two.
-        digest: sha256 of the cut, the types and every byte of the samples.
+        digest: sha256 of the cut, the types, the scaling and every byte of the samples.
         description: what the samples are, in words.
+        scaling: how samples are to be scaled when they are used; None: as they are.
+        split: "train" or "test", or None for arrays.
         path: the file, or None in memory.
     """
 
-    def __init__(self, reader: pa.ipc.RecordBatchFileReader, path: Path | None) -> None:
+    def __init__(
+        self, reader: pa.ipc.RecordBatchFileReader, path: Path | None = None, mapped: mmap.mmap | None = None
+    ) -> None:
         self._reader, self.path = reader, path
-        header = json.loads(reader.schema.metadata[_METADATA])
+        self._mapped = mapped if mapped is not None and len(mapped) > LARGE else None
+        header = json.loads(reader.schema.metadata[METADATA])
         self.samples: int = header["samples"]
         self.blocks: int = reader.num_record_batches
         self.digest: str = header["digest"]
         self.description: str = header["description"]
+        self.scaling: Scaling | None = Scaling.from_header(header.get("scaling"))
+        self.split: str | None = header.get("split")
 
     @classmethod
     def from_arrays(
@@ -53,9 +62,22 @@ class BlockStore:
         Raises:
             InputError: empty, unequal lengths, object or text arrays, NaN or inf, an impossible number of blocks.
         """
+        x, y = np.asarray(x), np.asarray(y)
+        check_arrays(x.dtype, x.shape, y.dtype, y.shape)
+        check_finite("x", x)
+        check_finite("y", y)
+        count = chosen_blocks(len(x), blocks)
+        rows, targets, cut = stored_samples(x), stored_targets(y), block_bounds(len(x), count)
+        return cls.in_memory(
+            lambda sink: write_store(sink, lambda i: rows[cut[i] : cut[i + 1]], targets, count, description)
+        )
+
+    @classmethod
+    def in_memory(cls, write: Callable[[pa.NativeFile], object]) -> BlockStore:
+        """The store that ``write`` puts into a sink."""
         sink = pa.BufferOutputStream()
-        _write(sink, *_checked(x, y, blocks), description)
-        return cls(pa.ipc.open_file(pa.BufferReader(sink.getvalue())), None)
+        write(sink)
+        return cls(pa.ipc.open_file(pa.BufferReader(sink.getvalue())))
 
     @classmethod
     def open(cls, path: str | Path) -> BlockStore:
@@ -66,107 +88,68 @@ class BlockStore:
         """
         file = Path(path).absolute()
         try:
-            return cls(pa.ipc.open_file(pa.memory_map(str(file))), file)
-        except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):
+            with file.open("rb") as stream:
+                mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+            return cls(pa.ipc.open_file(pa.BufferReader(pa.py_buffer(mapped))), file, mapped)
+        except _DAMAGE:
             raise InputError(f"{file} is not a block store that can be read; import the data again") from None
 
     def write(self, path: str | Path) -> BlockStore:
         """Write the store to a file, whole, and open that."""
         file = Path(path)
-        write_whole(file, lambda temporary: self._copy(str(temporary)))
+        write_file(file, self.write_into)
         return BlockStore.open(file)
 
     def intact(self) -> bool:
         """Whether the samples still have the digest they were stored with; reads every byte."""
         cut = block_bounds(self.samples, self.blocks)
-        x, y = self.block(0)
-        shapes = [(self.samples, *x.shape[1:]), (self.samples, *y.shape[1:])]
-        digest = _digest(cut, x.dtype, shapes[0], y.dtype, shapes[1])
-        for column in (0, 1):
-            for index in range(self.blocks):
-                digest.update(np.ascontiguousarray(self.block(index)[column]).data)
+        try:
+            x, y = self.block(0)
+            shapes = [(self.samples, *array.shape[1:]) for array in (x, y)]
+            digest = start_digest(cut, x.dtype, shapes[0], y.dtype, shapes[1], self.scaling)
+            for column in (0, 1):
+                for index in range(self.blocks):
+                    digest.update(np.ascontiguousarray(self.block(index)[column]).data)
+        except _DAMAGE:  # it can also sit between the samples
+            return False
         return digest.hexdigest() == self.digest
 
     def block(self, index: int) -> tuple[Samples, Samples]:
-        """Samples and targets of one block, views of the store (read-only)."""
-        batch = self._reader.get_batch(index)
+        """Samples and targets of one block, views of the store (read-only).
+
+        Of a large file the memory of blocks used before is given back; views of them stay valid.
+        """
+        batch = self._batch(index)
         return _array(batch.column("x")), _array(batch.column("y"))
+
+    def take(self, indices: Indices) -> tuple[Samples, Samples]:
+        """Copies of the samples and targets at some positions 0…N−1, in the order given."""
+        starts = block_bounds(self.samples, self.blocks)
+        which = np.searchsorted(starts, indices, side="right") - 1
+        xs, ys = (np.empty((len(indices), *array.shape[1:]), array.dtype) for array in self.block(0))
+        for index in np.unique(which).tolist():
+            mine = which == index
+            x, y = self.block(index)
+            xs[mine], ys[mine] = (array[indices[mine] - starts[index]] for array in (x, y))
+        return xs, ys
 
     def __reduce__(self) -> tuple[Callable[..., BlockStore], tuple[Any, ...]]:
         if self.path is not None:
             return _reopen, (str(self.path), self.digest)
         sink = pa.BufferOutputStream()
-        self._copy(sink)
+        self.write_into(sink)
         return _from_bytes, (sink.getvalue().to_pybytes(),)
 
-    def _copy(self, sink: str | pa.NativeFile) -> None:
+    def _batch(self, index: int) -> pa.RecordBatch:
+        if self._mapped is not None:
+            self._mapped.madvise(mmap.MADV_DONTNEED)  # a clean page comes back from the file when it is looked at
+        return self._reader.get_batch(index)
+
+    def write_into(self, sink: str | pa.NativeFile) -> None:
+        """Copy header and blocks to a file or stream of Arrow."""
         with pa.ipc.new_file(sink, self._reader.schema) as writer:
             for block in range(self.blocks):
-                writer.write_batch(self._reader.get_batch(block))
-
-
-def default_blocks(samples: int) -> int:
-    """The largest power of two that is at most 64 and leaves blocks of 16 samples or more."""
-    return 1 << max(0, min(DEFAULT_BLOCKS, samples // MIN_SAMPLES).bit_length() - 1)
-
-
-def block_bounds(samples: int, blocks: int) -> list[int]:
-    """B + 1 positions where the samples are cut; blocks differ by at most one sample."""
-    return [index * samples // blocks for index in range(blocks + 1)]
-
-
-def _checked(x: npt.ArrayLike, y: npt.ArrayLike, blocks: int | None) -> tuple[Samples, Samples, int]:
-    x, y = np.asarray(x), np.asarray(y)
-    for name, array in (("x", x), ("y", y)):
-        if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
-            raise InputError(f"{name} has elements of type {array.dtype}; give float32, float64 or whole numbers")
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise InputError(f"{name} holds NaN or infinite values; remove those samples")
-    if x.ndim < 2 or y.ndim not in (1, 2):
-        raise InputError(f"x must be (N, …) and y (N,) or (N, C), not {x.shape} and {y.shape}")
-    if len(x) != len(y):
-        raise InputError(f"x has {len(x)} samples and y has {len(y)}; give one target per sample")
-    if not x.size or not y.size:
-        raise InputError(f"the data set is empty: x is {x.shape} and y {y.shape}; give at least one sample")
-    most = default_blocks(len(x)) if len(x) < DEFAULT_BLOCKS * MIN_SAMPLES else len(x) // MIN_SAMPLES
-    if blocks is None:
-        blocks = default_blocks(len(x))
-    elif blocks < 1 or blocks & (blocks - 1):
-        raise InputError(f"data.blocks={blocks} is not a power of two; choose 1, 2, 4, …")
-    elif blocks > most:
-        raise InputError(f"data.blocks={blocks} is too many for {len(x)} samples; choose at most {most}")
-    if y.ndim == 1 and y.dtype.kind in "iub":
-        y = y.astype(np.int64)
-    x, y = (array.astype(np.uint8) if array.dtype == np.bool_ else array for array in (x, y))
-    native = x.dtype.newbyteorder("=")
-    return np.ascontiguousarray(x, dtype=native), np.ascontiguousarray(y, dtype=y.dtype.newbyteorder("=")), blocks
-
-
-def _write(sink: pa.NativeFile, x: Samples, y: Samples, blocks: int, description: str) -> None:
-    cut = block_bounds(len(x), blocks)
-    header = {"samples": len(x), "description": description}
-    digest = _digest(cut, x.dtype, x.shape, y.dtype, y.shape)
-    digest.update(x.data)
-    digest.update(y.data)
-    header["digest"] = digest.hexdigest()
-    fields = [pa.field("x", _column(x[:1]).type), pa.field("y", _column(y[:1]).type)]
-    schema = pa.schema(fields, metadata={_METADATA: json.dumps(header).encode()})
-    with pa.ipc.new_file(sink, schema) as writer:
-        for start, stop in pairwise(cut):
-            columns = [_column(x[start:stop]), _column(y[start:stop])]
-            writer.write_batch(pa.record_batch(columns, schema=schema))
-
-
-def _digest(cut: list[int], *types_and_shapes: np.dtype[Any] | tuple[int, ...]) -> hashlib._Hash:
-    """The digest of a store, before its samples go in: first all x, then all y."""
-    described = [part.str if isinstance(part, np.dtype) else list(part) for part in types_and_shapes]
-    return hashlib.sha256(json.dumps([cut, *described]).encode())
-
-
-def _column(array: Samples) -> pa.Array:
-    if array.ndim == 1:
-        return pa.array(array)
-    return pa.FixedShapeTensorArray.from_numpy_ndarray(array)
+                writer.write_batch(self._batch(block))
 
 
 def _array(column: pa.Array) -> Samples:
@@ -183,4 +166,4 @@ def _reopen(path: str, digest: str) -> BlockStore:
 
 
 def _from_bytes(content: bytes) -> BlockStore:
-    return BlockStore(pa.ipc.open_file(pa.BufferReader(content)), None)
+    return BlockStore(pa.ipc.open_file(pa.BufferReader(content)))

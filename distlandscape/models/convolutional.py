@@ -6,11 +6,22 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from distlandscape.models.parts import checked_widths, image_shape, make_activation
+from distlandscape.models.parts import (
+    NORMS,
+    checked_choice,
+    checked_widths,
+    image_shape,
+    make_activation,
+    make_norm,
+)
 
 
 def cnn(
-    input_shape: Sequence[int], outputs: int, channels: Sequence[int] = (8, 16), activation: str = "relu"
+    input_shape: Sequence[int],
+    outputs: int,
+    channels: Sequence[int] = (8, 16),
+    activation: str = "relu",
+    norm: str = "none",
 ) -> nn.Sequential:
     """Strided 3×3 convolutions (each halves the image) and one linear layer.
 
@@ -19,14 +30,19 @@ def cnn(
         outputs: number of logits C.
         channels: output channels of each convolution.
         activation: "relu", "tanh" or "gelu".
+        norm: "batch", "group" (of channels, at most 8 groups), "layer" or "none", before each activation.
 
     Raises:
-        InputError: samples that are no images, a width below 1 or an unknown activation.
+        InputError: samples that are no images, a width below 1, or an unknown activation or norm.
     """
     planes, height, width = image_shape("cnn", input_shape)
+    checked_choice("norm", norm, list(NORMS))
     layers: list[nn.Module] = []
     for out in checked_widths("channels", channels):
-        layers += [nn.Conv2d(planes, out, 3, stride=2, padding=1), make_activation(activation)]
+        layers.append(nn.Conv2d(planes, out, 3, stride=2, padding=1))
+        if norm != "none":
+            layers.append(make_norm(norm, out))
+        layers.append(make_activation(activation))
         planes, height, width = out, (height + 1) // 2, (width + 1) // 2
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(planes * height * width, outputs))
 
@@ -34,7 +50,7 @@ def cnn(
 def lenet(input_shape: Sequence[int], outputs: int, activation: str = "tanh") -> nn.Sequential:
     """LeNet-5 with average pooling and a fully connected output (LeCun et al. 1998).
 
-    Images of 28×28 are padded by 2; larger ones are taken as they are.
+    Images of up to 28×28 are padded by 2; larger ones are taken as they are.
 
     Args:
         input_shape: (channels, height, width) of one sample, at least 12×12.

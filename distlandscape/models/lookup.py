@@ -17,6 +17,7 @@ from distlandscape.models.fully_connected import mlp
 from distlandscape.models.residual import of_depth, resnet18, wide_resnet
 from distlandscape.models.transformer import vit
 
+EXTRA = ("timm", "torchvision", "transformers")  # installed by the extra "models"
 MAX_OUTPUTS = 2**20  # beyond this, labels are no class numbers
 ZOO: dict[str, Callable[..., nn.Module]] = {
     "cnn": cnn,
@@ -30,8 +31,9 @@ ZOO: dict[str, Callable[..., nn.Module]] = {
 
 
 def build_model(name: str, input_shape: Sequence[int], outputs: int, options: dict[str, Any], seed: int) -> nn.Module:
-    """Build a network of the zoo, or call ``package.module:factory`` with ``options`` alone.
+    """Build a network of the zoo, or call ``package.module:factory`` with ``options`` alone, just as they are.
 
+    The factory may lie deeper, as in ``package.module:Class.method``.
     Initial weights depend on ``seed`` only; the global random state is left as it was.
 
     Raises:
@@ -57,7 +59,8 @@ def build_model(name: str, input_shape: Sequence[int], outputs: int, options: di
             raise
         except Exception as error:
             reason = textwrap.shorten(str(error), 200, placeholder="…") or type(error).__name__
-            raise InputError(f"model {name} cannot be built with options {options}: {reason}; correct them") from error
+            given = textwrap.shorten(str(options), 200, placeholder="…")
+            raise InputError(f"model {name} cannot be built with options {given}: {reason}; correct them") from error
     if not isinstance(model, nn.Module):
         raise InputError(
             f"model {name} made a {type(model).__name__}, not a torch.nn.Module; name a factory of modules"
@@ -73,9 +76,10 @@ def _import(path: str) -> Callable[..., nn.Module]:
             factory = getattr(factory, name)
     except (Exception, SystemExit) as error:  # whatever the user's module does when it is imported
         reason = textwrap.shorten(f"{type(error).__name__}: {error}", 200, placeholder="…")
-        raise InputError(
-            f"cannot import model {path!r} ({reason}); give package.module:factory of an installed module"
-        ) from error
+        remedy = "give package.module:factory of an installed module"
+        if isinstance(error, ModuleNotFoundError) and error.name in EXTRA:
+            remedy = f"install it, pip install {error.name}, or all of pip install 'distlandscape[models]'"
+        raise InputError(f"cannot import model {path!r} ({reason}); {remedy}") from error
     if not callable(factory):
         raise InputError(f"model {path!r} is not callable; name a function or class that returns a module")
     result: Callable[..., nn.Module] = factory

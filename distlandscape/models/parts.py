@@ -14,6 +14,7 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"relu": nn.ReLU, "tanh": nn.T
 NORMS: dict[str, Callable[[int], nn.Module]] = {
     "batch": nn.BatchNorm2d,
     "group": lambda channels: nn.GroupNorm(math.gcd(channels, 8), channels),
+    "layer": lambda channels: nn.GroupNorm(1, channels),
     "none": lambda channels: nn.Identity(),
 }
 
@@ -26,10 +27,8 @@ def make_activation(name: Any) -> nn.Module:
 
 
 def make_norm(name: Any, channels: int) -> nn.Module:
-    """A new normalisation layer over channels; InputError for an unknown name."""
-    if not isinstance(name, str) or name not in NORMS:
-        raise InputError(f"unknown model option norm={name!r}; known: {', '.join(NORMS)}")
-    return NORMS[name](channels)
+    """A new normalisation layer over the channels of images; InputError for an unknown name."""
+    return NORMS[checked_choice("norm", name, list(NORMS))](channels)
 
 
 def checked_widths(name: str, widths: Any) -> list[int]:
@@ -60,7 +59,8 @@ def scaled_channels(channels: Sequence[int], width: Any) -> list[int]:
     scaled = [c * width for c in channels]
     if not all(math.isfinite(c) and c >= 1 and c == int(c) for c in scaled):
         raise InputError(
-            f"model option width={width!r} turns channels {list(channels)} into {scaled}; they must be whole"
+            f"model option width={width!r} turns channels {list(channels)} into {scaled}; choose one that keeps them"
+            " whole and positive"
         )
     return [int(c) for c in scaled]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import torch
 from torch import Tensor, nn
 
 from distlandscape.errors import InputError
@@ -41,9 +40,10 @@ class BasicBlock(nn.Module):
         self.conv2, self.norm2 = _conv(out, out, 3), make_norm(norm, out)
         self.activation = make_activation(activation)
         self.shortcut: nn.Module = nn.Identity()
-        if planes != out or stride != 1:
-            projection = nn.Sequential(_conv(planes, out, 1, stride), make_norm(norm, out))
-            self.shortcut = Subsample(stride, out - planes) if shortcut == "A" else projection
+        if (planes != out or stride != 1) and shortcut == "A":
+            self.shortcut = Subsample(stride, out - planes)
+        elif planes != out or stride != 1:
+            self.shortcut = nn.Sequential(_conv(planes, out, 1, stride), make_norm(norm, out))
 
     def forward(self, x: Tensor) -> Tensor:
         """Images to images."""
@@ -86,7 +86,7 @@ def cifar_resnet(
         outputs: number of logits C.
         depth: 6n + 2.
         width: multiplies the channels.
-        norm: "batch", "group" (groups of channels, at most 8) or "none".
+        norm: "batch", "group" (of channels, at most 8 groups), "layer" or "none".
         activation: "relu", "tanh" or "gelu".
         shortcut: where shapes change, "A": subsampling and zeros, as in the paper; "B": a 1×1 convolution.
 
@@ -136,7 +136,7 @@ def wide_resnet(
         outputs: number of logits C.
         depth: 6n + 4.
         width: multiplies the channels 16, 32, 64 of the stages.
-        norm: "batch", "group" or "none".
+        norm: "batch", "group", "layer" or "none".
         activation: "relu", "tanh" or "gelu".
 
     Raises:
@@ -166,7 +166,7 @@ def resnet18(
         input_shape: (channels, height, width) of one sample.
         outputs: number of logits C.
         width: multiplies the channels.
-        norm: "batch", "group" or "none".
+        norm: "batch", "group", "layer" or "none".
         activation: "relu", "tanh" or "gelu".
 
     Raises:
@@ -215,6 +215,6 @@ def _per_stage(depth: int, rest: int) -> int:
 def _initialised(model: nn.Sequential) -> nn.Sequential:
     """Convolutions by He et al. 2015 for what goes out of them; the rest is torch's default."""
     for module in model.modules():
-        if isinstance(module, nn.Conv2d) and module.weight.device != torch.device("meta"):
+        if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
     return model

@@ -80,6 +80,7 @@ def collect(run: Run) -> Snapshot:
     started_ms, ended_ms = _times(run)
     checkpoints = _checkpoints(run, started_ms)
     points = [point for checkpoint in checkpoints.values() for point in checkpoint.points]
+    points += _training_curve(run, started_ms)
     last_step = max((checkpoint.step for checkpoint in checkpoints.values()), default=0)
     points += [Point(key, value, last_step, ended_ms) for key, value in _result_scalars(run.result)]
     return Snapshot(
@@ -119,6 +120,15 @@ def _checkpoints(run: Run, time_ms: int) -> dict[int, Checkpoint]:
             checkpoint = found.setdefault(index, Checkpoint(step, []))
             checkpoint.points.append(Point(key, number, step, time_ms))
     return found
+
+
+def _training_curve(run: Run, time_ms: int) -> Iterator[Point]:
+    """Loss of the mini-batches and learning rate, at the steps the table holds."""
+    for row in _rows(run, "training"):
+        for name, key in (("loss", "batch_loss"), ("learning_rate", "learning_rate")):
+            number = _finite(row[name])
+            if number is not None:
+                yield Point(key, number, int(row["step"]), time_ms)
 
 
 def _table_scalars(run: Run) -> Iterator[tuple[int, int, str, Any]]:

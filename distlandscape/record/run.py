@@ -34,8 +34,8 @@ class Run:
     """One run directory.
 
     Layout: ``run.json`` (identity), ``config.yaml`` (resolved), ``log.jsonl`` (events), ``weights/``, ``stages/``
-    (committed outcomes), ``basis/`` (Krylov vectors of the stage under way), ``tables/`` (Parquet), ``figures/``
-    (PNG), ``result.json``, ``report.html``.
+    (committed outcomes), ``training/`` and ``basis/`` (state of the training, Krylov vectors of the stage under way),
+    ``tables/`` (Parquet), ``figures/`` (PNG), ``result.json``, ``report.html``.
     """
 
     def __init__(self, path: Path, identity: dict[str, Any]) -> None:
@@ -107,6 +107,14 @@ class Run:
         if not ended or (started and started[-1]["time"] > ended[-1]["time"]):
             return "running"
         return str(ended[-1]["status"])
+
+    @property
+    def resumable(self) -> bool:
+        """Whether to go on makes sense: the run is not finished, nor did it fail of its own settings."""
+        status = self.status
+        if status == "failed":
+            return not self.log.events("ended")[-1].get("final", False)
+        return status in ("running", "interrupted")
 
     def seconds_before(self) -> float:
         """Wall time of the earlier attempts, from each start to the last event that followed it."""

@@ -85,7 +85,8 @@ class Confinement:
 class RunView:
     """What is known of one run.
 
-    ``tables`` keeps the tables as they are stored, for download; ``status`` and ``detail`` are the log's.
+    ``tables`` keeps the tables as they are stored, for download; ``status`` and ``detail`` are the log's, and
+    ``resumable`` says whether to go on makes sense. ``checkpoints`` and ``training`` are columns (r,).
     """
 
     path: Path
@@ -93,6 +94,7 @@ class RunView:
     study: str
     status: str
     detail: str
+    resumable: bool
     config: dict[str, Any]
     identity: dict[str, Any]
     result: dict[str, Any]
@@ -103,6 +105,7 @@ class RunView:
     trace: Measured | None
     frobenius: Measured | None
     checkpoints: dict[str, Array] | None
+    training: dict[str, Array] | None
     confinement: tuple[Confinement, ...]
 
     @property
@@ -166,9 +169,9 @@ class RunView:
 
 def load(run: Run) -> RunView:
     """Read what there is of a run."""
-    names = ("eigenvalues", "density", "estimates", "checkpoints", "confinement")
+    names = sorted(file.stem for file in run.path.glob("tables/*.parquet"))
     found = {name: table for name in names if (table := run.table(name)) is not None and table.num_rows}
-    pairs, nodes, checkpoints = (found.get(name) for name in ("eigenvalues", "density", "checkpoints"))
+    pairs, nodes = found.get("eigenvalues"), found.get("density")
     estimates = {str(row["quantity"]): row for row in found["estimates"].to_pylist()} if "estimates" in found else {}
     ended = run.log.events("ended")
     status = run.status
@@ -178,6 +181,7 @@ def load(run: Run) -> RunView:
         study=run.study,
         status=status,
         detail=str(ended[-1].get("detail") or "") if ended and status != "running" else "",
+        resumable=run.resumable,
         config=run.config,
         identity=run.identity,
         result=run.result,
@@ -187,7 +191,8 @@ def load(run: Run) -> RunView:
         density=None if nodes is None else _nodes(nodes),
         trace=_measured(estimates.get("trace")),
         frobenius=_measured(estimates.get("frobenius")),
-        checkpoints=None if checkpoints is None else _checkpoints(checkpoints),
+        checkpoints=_by_step(found.get("checkpoints")),
+        training=_by_step(found.get("training")),
         confinement=_confinement(found.get("confinement")),
     )
 
@@ -218,9 +223,12 @@ def _measured(row: dict[str, Any] | None) -> Measured | None:
     return Measured(float(row["value"]), stderr, row.get("probes"))
 
 
-def _checkpoints(table: pa.Table) -> dict[str, Array]:
+def _by_step(table: pa.Table | None) -> dict[str, Array] | None:
+    """The columns of numbers, in the order of steps."""
+    if table is None:
+        return None
     table = table.sort_by("step")
-    return {name: _column(table, name) for name in ("step", "loss", "accuracy", "lambda_max")}
+    return {field.name: _column(table, field.name) for field in table.schema if not pa.types.is_string(field.type)}
 
 
 def _confinement(table: pa.Table | None) -> tuple[Confinement, ...]:

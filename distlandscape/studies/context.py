@@ -10,13 +10,12 @@ from safetensors.torch import load_file
 
 from distlandscape.config import RunConfig
 from distlandscape.data import BlockStore, load_source
-from distlandscape.models import build_model, load_weights, save_weights
+from distlandscape.models import build_model, load_weights
 from distlandscape.objective import Objective
 from distlandscape.record.run import Run, Stage
 from distlandscape.runtime.runner import Runner
 from distlandscape.studies.journal import RunJournal
 from distlandscape.studies.progress import Progress
-from distlandscape.training import checkpoint_steps, train
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
@@ -63,7 +62,13 @@ def _outputs(config: RunConfig, data: BlockStore) -> int:
 
 
 class StudyContext:
-    """Handed to a study's ``measure``."""
+    """Handed to a study's ``measure``.
+
+    Attributes:
+        test_objective: the same model and loss on held-out samples, where there are any.
+    """
+
+    test_objective: Objective | None = None
 
     def __init__(
         self,
@@ -91,28 +96,3 @@ class StudyContext:
     def at(self, weights: Path) -> Objective:
         """The objective at the weights of a checkpoint."""
         return self.objective.with_weights(load_file(weights))
-
-
-def trained_checkpoints(
-    run: Run, config: RunConfig, objective: Objective, progress: Progress
-) -> list[tuple[int, Path]]:
-    """(step, weights file) of every checkpoint, trained on the spot where that is not done yet."""
-    t = config.train
-    assert t.steps is not None, "the runner resolves train.steps"
-    keep_at = checkpoint_steps(t.steps, t.checkpoints)
-    files = [(step, run.path / "weights" / f"step-{step:06d}.safetensors") for step in keep_at]
-    if run.stage("train") is None:
-        progress.update(f"training for {t.steps} steps")
-        train(
-            objective,
-            steps=t.steps,
-            seed=t.seed,
-            learning_rate=t.learning_rate,
-            momentum=t.momentum,
-            batch_size=t.batch_size,
-            keep_at=keep_at,
-            keep=lambda step, model: save_weights(model, dict(files)[step]),
-            report=lambda step, loss: progress.update(f"training: step {step} of {t.steps}, loss {loss:.4f}"),
-        )
-        run.commit_stage("train", Stage({}, {"steps": keep_at}))
-    return files

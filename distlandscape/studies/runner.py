@@ -19,14 +19,15 @@ import torch
 
 from distlandscape.config import RunConfig, validate_config
 from distlandscape.data import BlockStore
-from distlandscape.errors import InputError, Interrupted
+from distlandscape.errors import InputError, Interrupted, TrainingError
 from distlandscape.objective import Objective
 from distlandscape.record.mlflow_mirror import MlflowMirror
 from distlandscape.record.run import Run, require_writable
 from distlandscape.runtime import LocalRunner, Pool
 from distlandscape.runtime.runner import Runner
-from distlandscape.studies import spectrum
-from distlandscape.studies.context import StudyContext, build_objective, trained_checkpoints
+from distlandscape.studies import spectrum, train
+from distlandscape.studies.checkpoints import check_training, steps_trained, trained_checkpoints
+from distlandscape.studies.context import StudyContext, build_objective
 from distlandscape.studies.progress import Progress
 from distlandscape.studies.provenance import git_commit, provenance, versions
 
@@ -43,10 +44,11 @@ class Study(Protocol):
         """A rough count of passes, for the expected end only."""
 
     def measure(self, context: StudyContext, checkpoints: list[tuple[int, Path]]) -> dict[str, Any]:
-        """Measure, stage by stage; returns the summary."""
+        """Measure, stage by stage; returns the summary, with a status of COMPLETE or what was not reached and why."""
 
 
-STUDIES: dict[str, Study] = {"spectrum": spectrum, "quickstart": spectrum}
+STUDIES: dict[str, Study] = {"spectrum": spectrum, "quickstart": spectrum, "train": train}
+COMPLETE = ("converged", "done")
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ def run_study(study: str, config: RunConfig, out: Path, make_page: MakePage) -> 
         Interrupted: SIGINT or SIGTERM; the run can be resumed.
     """
     config = resolve(config)
+    check_training(config)
     require_writable(out)
     _use_threads(config)
     objective = build_objective(config)
@@ -102,11 +105,15 @@ def resume_study(run: Run, make_page: MakePage, workers: int | None = None) -> O
     config = validate_config(tree)
     if run.status in ("done", "unconverged"):
         raise InputError(f"the run {run.path} is finished ({run.status}); start a new one to measure again")
+    if not run.resumable:
+        why = run.log.events("ended")[-1]["detail"]
+        raise InputError(f"the run {run.path} failed, and would fail again: {why}")
     _use_threads(config)
     store = BlockStore.open(run.identity["data"])
     if store.digest != run.identity["digests"]["data"] or not store.intact():
         raise InputError(f"the data of this run, {store.path}, were changed; start the study again")
-    trained = run.stage("train") is not None  # then the initial weights are needed no more, wherever they came from
+    # Then the initial weights are needed no more, wherever they came from.
+    trained = run.stage("train") is not None or steps_trained(run) > 0
     start = (
         config.model_copy(update={"model": config.model.model_copy(update={"weights": None})}) if trained else config
     )
@@ -156,9 +163,8 @@ def _execute(run: Run, config: RunConfig, objective: Objective, make_page: MakeP
                 "transport": config.runtime.transport if config.runtime.workers else "local",
             }
             run.write_result(result)
-            run.log.append(
-                "ended", status="done" if result["status"] == "converged" else "unconverged", detail=result["status"]
-            )
+            status = "done" if result["status"] in COMPLETE else "unconverged"
+            run.log.append("ended", status=status, detail=result["status"])
             make_page(run.path)
             mirror.push(final=True)
     return Outcome(run, result, mirror.url_hint)
@@ -168,7 +174,7 @@ def _measure(
     run: Run, config: RunConfig, objective: Objective, progress: Progress, mirror: MlflowMirror
 ) -> dict[str, Any]:
     study = STUDIES[run.study]
-    checkpoints = trained_checkpoints(run, config, objective, progress)
+    checkpoints = trained_checkpoints(run, config, objective, progress, mirror.push)
     planned = study.planned_passes(config, len(checkpoints))
     progress.say(
         f"{objective.parameters:,} parameters, {objective.samples:,} samples in {objective.data.blocks} blocks;"
@@ -208,8 +214,13 @@ def _end_badly(run: Run, error: BaseException, progress: Progress, make_page: Ma
     if not interrupted:
         (run.path / "error.txt").write_text("".join(traceback.format_exception(error)), encoding="utf-8")
         progress.say(f"the traceback is in {run.path / 'error.txt'}")
-    run.log.append("ended", status="interrupted" if interrupted else "failed", detail=str(error) or "interrupted")
-    progress.say(f"nothing is lost; go on with: distlandscape resume {shlex.quote(str(run.path))}")
+    final = isinstance(error, TrainingError)
+    status = "interrupted" if interrupted else "failed"
+    run.log.append("ended", status=status, detail=str(error) or "interrupted", final=final)
+    if final:
+        progress.say("to resume this run would end alike; start a new one with other settings")
+    else:
+        progress.say(f"nothing is lost; go on with: distlandscape resume {shlex.quote(str(run.path))}")
     try:
         make_page(run.path)
     except Exception as second:

@@ -22,6 +22,7 @@ from distlandscape.studies.confinement import confinement_rows, confinement_size
 from distlandscape.studies.context import StudyContext
 from distlandscape.studies.journal import RunJournal
 from distlandscape.studies.packing import pack, unpack
+from distlandscape.studies.provenance import described_model
 
 OPERATORS = {"hessian": Hessian, "gauss_newton": GaussNewton, "residual": Residual}
 
@@ -151,11 +152,6 @@ def _whole_spectrum(
     return density, both
 
 
-def _described(config: RunConfig) -> str:
-    options = ", ".join(f"{name} {value}" for name, value in config.model.options.items())
-    return f"{config.model.name} ({options})" if options else config.model.name
-
-
 def _summary(
     context: StudyContext,
     objective: Objective,
@@ -187,5 +183,5 @@ def _summary(
         "frobenius": {"value": frobenius.value, "stderr": frobenius.stderr},
         "trust": pairs.trust.as_dict(),
         "data": objective.data.description,
-        "model": _described(context.config),
+        "model": described_model(context.config),
     }

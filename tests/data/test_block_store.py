@@ -185,6 +185,7 @@ def test_more_blocks_than_the_default():
         (np.ones((3, 2)), np.ones((3, 1, 1)), r"y \(N,\) or \(N, C\)"),
         (np.array([[1.0], [np.nan]]), np.ones(2), "x holds NaN"),
         (np.ones((2, 1)), np.array([1.0, -np.inf]), "y holds NaN"),
+        (np.ones((2, 1)), np.array([0, 2**63], np.uint64), "labels go up to 9223372036854775807; number the classes"),
         (np.array([[None], [1]]), np.ones(2), "x has elements of type object"),
         (np.ones((2, 1)), np.array(["a", "b"]), "y has elements of type <U1"),
         (np.ones((2, 1), complex), np.ones(2), "complex128"),
@@ -196,6 +197,38 @@ def test_more_blocks_than_the_default():
 def test_unusable_arrays(x, y, message):
     with pytest.raises(InputError, match=message):
         BlockStore.from_arrays(x, y)
+
+
+def test_digests_stay_what_they_were():
+    """Runs name their data by digest, so stores of another version of this package must keep theirs."""
+    x = np.arange(240, dtype=np.float32).reshape(40, 2, 3)
+    assert BlockStore.from_arrays(x, np.arange(40) % 3, 2).digest == (
+        "8950808689816f8db3644c63ac4caf6e3a70928aea315869442d04dcb86e046a"
+    )
+    x = np.arange(120, dtype=np.uint8).reshape(40, 3)
+    store = BlockStore.from_arrays(x, np.arange(80.0).reshape(40, 2))
+    assert store.digest == "3c91b4aa6f49c6df7dc401e80a8a4bd86af9719261c458e9a56a2aaec3ff8406"
+    assert (store.scaling, store.split) == (None, None)
+
+
+@given(indices=st.lists(st.integers(0, 99)), targets=st.sampled_from(["labels", "columns"]))
+@settings(deadline=None, max_examples=50)
+def test_taking_is_indexing(indices, targets):
+    x = random_array("float32", (100, 2, 3))
+    y = np.arange(100) if targets == "labels" else random_array("float64", (100, 2))
+    indices = np.array(indices, np.int64)
+    taken = BlockStore.from_arrays(x, y, blocks=4).take(indices)
+    assert [bits(array) for array in taken] == [bits(x[indices]), bits(y[indices])]
+
+
+def test_views_of_a_large_file_outlive_the_blocks_after_them(tmp_path, monkeypatch):
+    monkeypatch.setattr("distlandscape.data.blocks.LARGE", 0)
+    x = random_array("float32", (4000, 64))
+    store = BlockStore.from_arrays(x, np.arange(4000)).write(tmp_path / "s")
+    assert [bits(a) for a in whole(store)] == [bits(x), bits(np.arange(4000))]
+    assert store.intact()
+    assert store.write(tmp_path / "again").intact()
+    assert (tmp_path / "again").read_bytes() == (tmp_path / "s").read_bytes()
 
 
 @pytest.fixture

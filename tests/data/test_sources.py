@@ -41,6 +41,16 @@ def test_digits_are_all_there_once():
     assert (store.samples, store.blocks) == (1797, 64)
 
 
+def test_digests_stay_what_they_were(tmp_path):
+    assert load_source("digits").digest == "ffa5fdd85f60610da489a744bdd6896e2ec78db8b9cd7ad28ffc26133b85db7f"
+    few = load_source("digits", samples=200, classes=(3, 1), seed=5, blocks=2)
+    assert few.digest == "a931038635e38a175f78780949ecf93307cc0c4a6a80b36a593a81c826c9933f"
+    x = np.arange(240, dtype=np.float32).reshape(60, 4)
+    np.savez(tmp_path / "a.npz", x=x, y=np.arange(60) % 5)
+    store = load_source("npz", str(tmp_path / "a.npz"), seed=3, samples=40)
+    assert store.digest == "4c67a7bc78db2f09fa09401a65fe1e71f5378abe9180f9c11e130b968888bee4"
+
+
 def test_npz_keeps_values_and_types(file):
     with np.load(file) as arrays:
         expected_x, expected_y = arrays["x"], arrays["y"]
@@ -111,6 +121,7 @@ def test_names_and_paths_that_do_not_fit(file, tmp_path):
         ("imagenet", None, "unknown data.source 'imagenet'; known: digits, npz"),
         ("", None, "known: digits, npz"),
         ("digits", str(file), "takes no data.path"),
+        ("store", None, "needs data.path"),
         ("npz", None, "needs data.path"),
         ("npz", str(tmp_path / "absent.npz"), "does not exist"),
         ("npz", str(tmp_path), "cannot read"),
@@ -195,6 +206,17 @@ def test_bad_npz(tmp_path, name):
     with pytest.raises(InputError, match=message) as caught:
         load_source("npz", str(path))
     assert "\n" not in str(caught.value)
+
+
+def test_the_test_split_has_arrays_of_its_own(file, tmp_path):
+    with pytest.raises(InputError, match=r"no array 'x_test' \(it has \['x', 'y'\]\); .*, or set data.split=train"):
+        load_source("npz", str(file), split="test")
+    with pytest.raises(InputError, match="has no test split here; choose a source with one"):
+        load_source("digits", split="test")
+    np.savez(tmp_path / "both.npz", x=ONES, y=LABELS, x_test=ONES[:20] / 2, y_test=LABELS[:20])
+    store = load_source("npz", str(tmp_path / "both.npz"), split="test")
+    assert (store.samples, store.split, whole(store)[0].max()) == (20, "test", 0.5)
+    assert "npz both.npz, test split" in store.description
 
 
 def test_classes_need_labels(tmp_path):

@@ -24,6 +24,24 @@ def fails():
     raise RuntimeError("this factory\nfails in two lines")
 
 
+def echo(**options):
+    """A module that keeps what it was given."""
+    module = nn.Linear(1, 1)
+    module.options = options
+    return module
+
+
+class Wrapper(nn.Module):
+    """A model whose own names begin as those of wrapped models do."""
+
+    def __init__(self):
+        super().__init__()
+        self.module = nn.Linear(2, 3)
+
+    def forward(self, x):
+        return self.module(x)
+
+
 def tied(width=16, outputs=3):
     class Tied(nn.Module):
         def __init__(self):
@@ -58,6 +76,10 @@ class Layer(nn.Linear):
 
     def forward(self, x):
         return super().forward(self.change(x.flatten(1))).tanh()
+
+    @classmethod
+    def plain(cls, width=16, outputs=3):
+        return cls(width, outputs, nn.Identity())
 
 
 def binary(width=16, outputs=3):

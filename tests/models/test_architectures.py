@@ -7,9 +7,12 @@ import math
 import pytest
 import torch
 from torch import nn
+from torch.func import functional_call
 
 from distlandscape.models import build_model
-from distlandscape.models.residual import cifar_resnet, wide_resnet
+from distlandscape.models.lookup import ZOO
+from distlandscape.models.residual import Subsample, cifar_resnet, wide_resnet
+from distlandscape.models.transformer import Attention
 from tests.helpers import relative
 
 
@@ -29,23 +32,40 @@ def basic_stages(channels, blocks, project):
     return total
 
 
-@pytest.mark.parametrize(("depth", "published"), [(20, 0.27), (32, 0.46), (56, 0.85), (110, 1.7)])
+@pytest.mark.parametrize(
+    ("depth", "published", "exact"),
+    [(20, 0.27, 269_722), (32, 0.46, 464_154), (56, 0.85, 853_018), (110, 1.7, 1_727_962)],
+)
 @pytest.mark.parametrize("shortcut", ["A", "B"])
-def test_cifar_resnets(depth, published, shortcut):
+def test_cifar_resnets(depth, published, exact, shortcut):
     with torch.device("meta"):
         model = build_model(f"resnet{depth}", (3, 32, 32), 10, {"shortcut": shortcut}, seed=0)
     stages = basic_stages((16, 32, 64), (depth - 2) // 6, shortcut == "B")
     assert count(model) == 27 * 16 + 2 * 16 + stages + 640 + 10
     if shortcut == "A":
-        assert count(model) / 1e6 == pytest.approx(published, abs=0.05 if depth == 110 else 0.01)
+        assert count(model) == exact
+        assert round(exact / 1e6, 1 if depth == 110 else 2) == published
     assert sum(isinstance(m, (nn.Conv2d, nn.Linear)) and m.weight.shape[-1] != 1 for m in model.modules()) == depth
+
+
+def count_wide(depth, width):
+    """Parameters of WRN-depth-width by the layer list: BatchNorm stands in front of each convolution."""
+    total, planes = 27 * 16, 16
+    for out in (16 * width, 32 * width, 64 * width):
+        for block in range((depth - 4) // 6):
+            total += 2 * planes + 9 * planes * out + 2 * out + 9 * out * out
+            total += 0 if block else planes * out
+            planes = out
+    return total + 2 * planes + 10 * planes + 10
 
 
 def test_resnet18_and_wide_resnets():
     with torch.device("meta"):
         assert count(build_model("resnet18", (3, 32, 32), 10, {}, seed=0)) == 11_173_962
-        assert count(wide_resnet((3, 32, 32), 10, 28, 10)) / 1e6 == pytest.approx(36.5, abs=0.05)
-        assert count(wide_resnet((3, 32, 32), 10, 16, 4)) / 1e6 == pytest.approx(2.7, abs=0.05)
+        for depth, width, published in [(28, 10, 36.5), (16, 4, 2.7), (40, 4, 8.9), (16, 8, 11.0)]:
+            model = wide_resnet((3, 32, 32), 10, depth, width)
+            assert count(model) == count_wide(depth, width)
+            assert round(count(model) / 1e6, 1) == published
         assert (
             count(cifar_resnet((3, 32, 32), 10, 20, width=2)) == 27 * 32 + 64 + basic_stages((32, 64, 128), 3, 0) + 1290
         )
@@ -67,18 +87,28 @@ SMALL = {
     "lenet": ((1, 12, 12), {}),
     "resnet20": ((1, 8, 8), {"width": 0.125, "activation": "tanh"}),
     "resnet32": ((3, 8, 8), {"width": 0.125, "norm": "group", "shortcut": "B", "activation": "gelu"}),
+    "resnet56": ((1, 4, 4), {"width": 0.0625, "norm": "layer", "activation": "tanh"}),
+    "resnet110": ((3, 4, 4), {"width": 0.0625, "activation": "tanh"}),
     "wide_resnet": ((3, 8, 8), {"depth": 10, "width": 0.125, "activation": "tanh"}),
     "resnet18": ((1, 8, 8), {"width": 0.03125, "norm": "none", "activation": "tanh"}),
     "vit": ((1, 8, 8), {"patch": 2, "dim": 8, "depth": 2, "heads": 2}),
-    "mlp": ((1, 8, 8), {"hidden": [6], "activation": "tanh"}),
-    "cnn": ((3, 8, 8), {"channels": [3], "activation": "gelu"}),
+    "mlp": ((1, 8, 8), {"hidden": [6], "activation": "tanh", "norm": "layer"}),
+    "cnn": ((3, 8, 8), {"channels": [3], "activation": "gelu", "norm": "batch"}),
 }
 
 
-@pytest.mark.parametrize("name", SMALL)
-def test_two_derivatives(name):
+def test_every_network_is_differentiated_twice():
+    assert set(SMALL) == set(ZOO)
+
+
+TOKEN = {"patch": 2, "dim": 8, "depth": 1, "heads": 4, "mlp_ratio": 1, "pool": "token"}
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "options"), [(name, *case) for name, case in SMALL.items()] + [("vit", (3, 4, 6), TOKEN)]
+)
+def test_two_derivatives(name, shape, options):
     """A product by double backward is the difference quotient of gradients, and symmetric; buffers stay."""
-    shape, options = SMALL[name]
     model = build_model(name, shape, 3, options, seed=0).double().eval()
     for norm in model.modules():
         if isinstance(norm, nn.BatchNorm2d):
@@ -87,24 +117,24 @@ def test_two_derivatives(name):
     before = {key: buffer.clone() for key, buffer in model.named_buffers()}
     generator = torch.Generator().manual_seed(0)
     x, y = torch.randn(6, *shape, generator=generator, dtype=torch.float64), torch.arange(6) % 3
-    parameters = list(model.parameters())
+    named = {key: parameter.detach() for key, parameter in model.named_parameters()}
+    sizes = [value.numel() for value in named.values()]
 
-    def gradient(**options):
-        loss = nn.functional.cross_entropy(model(x), y)
-        return torch.cat([g.flatten() for g in torch.autograd.grad(loss, parameters, **options)])
+    def gradient(theta):
+        theta = theta.detach().requires_grad_(True)
+        pieces = [piece.view(value.shape) for piece, value in zip(theta.split(sizes), named.values(), strict=True)]
+        z = functional_call(model, dict(zip(named, pieces, strict=True)), (x,))
+        (slope,) = torch.autograd.grad(nn.functional.cross_entropy(z, y), theta, create_graph=True)
+        return theta, slope
 
-    u, v = torch.randn(2, count(model), generator=generator, dtype=torch.float64)
+    theta = torch.cat([value.flatten() for value in named.values()])
+    u, v = torch.randn(2, len(theta), generator=generator, dtype=torch.float64)
     u, v = u / u.norm(), v / v.norm()
-    slope = gradient(create_graph=True)
-    Hu, Hv = (
-        torch.cat([g.flatten() for g in torch.autograd.grad(slope, parameters, w, retain_graph=True)]) for w in (u, v)
-    )
+    leaf, slope = gradient(theta)
+    Hu, Hv = (torch.autograd.grad(slope, leaf, w, retain_graph=True)[0] for w in (u, v))
     assert float(u @ Hv) == pytest.approx(float(v @ Hu), rel=1e-8, abs=1e-12 * float(Hv.norm()))
-    theta, step = nn.utils.parameters_to_vector(parameters).detach(), 1e-5
-    ends = []
-    for sign in (1, -1):
-        nn.utils.vector_to_parameters(theta + sign * step * v, parameters)
-        ends.append(gradient())
+    step = 1e-5
+    ends = [gradient(theta + sign * step * v)[1].detach() for sign in (1, -1)]
     assert relative((ends[0] - ends[1]) / (2 * step), Hv) < 1e-5
     assert all(torch.equal(buffer, before[key]) for key, buffer in model.named_buffers())
 
@@ -120,8 +150,6 @@ def test_usual_images(name, shape):
 
 
 def test_residual_shortcut_without_parameters():
-    from distlandscape.models.residual import Subsample
-
     x = torch.arange(2 * 2 * 4 * 4.0).view(2, 2, 4, 4)
     out = Subsample(2, 3)(x)
     assert out.shape == (2, 5, 2, 2)
@@ -131,8 +159,6 @@ def test_residual_shortcut_without_parameters():
 
 def test_attention_equals_torchs():
     """Our attention with torch's weights gives torch's output."""
-    from distlandscape.models.transformer import Attention
-
     torch.manual_seed(0)
     ours, theirs = Attention(8, 2).double(), nn.MultiheadAttention(8, 2, batch_first=True).double()
     theirs.in_proj_weight.data, theirs.in_proj_bias.data = ours.inward.weight.data, ours.inward.bias.data

@@ -13,7 +13,7 @@ from torch import nn
 
 from distlandscape.errors import InputError
 from distlandscape.models import build_model, load_weights, save_weights, weights_sha256
-from tests.models.factories import dropout_net, tied
+from tests.models.factories import Wrapper, dropout_net, tied
 
 
 def make(seed=0):
@@ -123,9 +123,10 @@ def test_pickles_are_refused_and_not_run(tmp_path):
     trace = tmp_path / "trace"
     torch.save({"a": Bomb(trace)}, tmp_path / "bomb.pt")
     torch.save(dropout_net(), tmp_path / "module.pt")
-    torch.save(dropout_net().state_dict(), tmp_path / "old.pt", _use_new_zipfile_serialization=False)
+    torch.save({"a": Bomb(trace)}, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
+    (tmp_path / "state.pkl").write_bytes(pickle.dumps({"5.bias": [1.0]}))
     (tmp_path / "bomb.pkl").write_bytes(pickle.dumps(Bomb(trace)))
-    for name in ("bomb.pt", "module.pt", "old.pt", "bomb.pkl"):
+    for name in ("bomb.pt", "module.pt", "old.pt", "bomb.pkl", "state.pkl"):
         with pytest.raises(InputError, match=r"pickled weights are refused, (convert|save)"):
             load_weights(dropout_net(), tmp_path / name)
     assert not trace.exists()
@@ -141,30 +142,67 @@ def test_state_dicts_of_torch(tmp_path):
         "nested": {"model": {"state_dict": state}},
         "parallel": {f"module.{name}": tensor for name, tensor in state.items()},
         "compiled": {"model_state_dict": {f"_orig_mod.{name}": tensor for name, tensor in state.items()}},
+        "both": {f"_orig_mod.module.{name}": tensor for name, tensor in state.items()},
     }
     for name, content in forms.items():
         torch.save(content, tmp_path / name)
         other = make(1)
         load_weights(other, tmp_path / name)
         assert same(model, other), name
+        torch.save(content, tmp_path / name, _use_new_zipfile_serialization=False)
+        other = make(1)
+        load_weights(other, tmp_path / name)
+        assert same(model, other), f"{name}, as older versions wrote it"
     torch.save({name: t.half() if t.is_floating_point() else t for name, t in state.items()}, tmp_path / "half")
     load_weights(other, tmp_path / "half")
     assert other[1].weight.dtype == torch.float32
     assert torch.equal(other[1].weight, model[1].weight.half().float())
 
 
+def test_the_content_decides_not_the_name(tmp_path):
+    model = make(3)
+    torch.save(model.state_dict(), tmp_path / "w.safetensors")
+    save_weights(model, tmp_path / "w.pt")
+    for name in ("w.safetensors", "w.pt"):
+        other = make(1)
+        load_weights(other, tmp_path / name)
+        assert same(model, other)
+
+
+def test_a_prefix_that_the_model_has_itself_stays(tmp_path):
+    model, other = Wrapper(), Wrapper()
+    save_weights(model, tmp_path / "w")
+    load_weights(other, tmp_path / "w")
+    assert same(model, other)
+    torch.save({f"module.{name}": tensor for name, tensor in model.state_dict().items()}, tmp_path / "w")
+    other = Wrapper()
+    load_weights(other, tmp_path / "w")
+    assert same(model, other)
+
+
 def test_torch_files_that_are_none(tmp_path):
-    torch.save(make().state_dict(), tmp_path / "good")
-    content = (tmp_path / "good").read_bytes()
+    content, old = saved(STATE), saved(STATE, _use_new_zipfile_serialization=False)
+    endless = {}
+    endless["model"] = endless
     bad = tmp_path / "bad"
     cases = {
         "truncated": (content[: len(content) // 2], "neither a safetensors file nor a state dict"),
         "another archive": (archive(b"hello"), "damaged or no state dict"),
+        "one of many disks": (content[:-38] + b"\x07" + content[-37:], "damaged or no state dict"),
         "bomb": (archive(bytes(10**8), zipfile.ZIP_DEFLATED), "compressed archive"),
         "list": (saved([1, 2]), "holds no state dict"),
         "number": (saved(3), "holds no state dict"),
-        "mixed": (saved({"a": torch.ones(1), "b": "text"}), "holds 'b' that is no tensor"),
-        "numbered": (saved({1: torch.ones(1)}), "holds 1 that is no tensor"),
+        "empty": (saved({}), "holds no state dict"),
+        "empty nest": (saved({"state_dict": {}}), "holds no state dict"),
+        "mixed": (saved({"a": torch.ones(1), "b": "text"}), "holds 'b', which is no dense tensor"),
+        "numbered": (saved({1: torch.ones(1)}), "holds 1, which is no dense tensor"),
+        "inside itself": (saved(endless), "holds 'model', which is no dense tensor"),
+        "sparse": (saved({"a": torch.ones(3).to_sparse()}), "holds 'a', which is no dense tensor"),
+        "without values": (saved({"a": torch.ones(3, device="meta")}), "holds 'a', which is no dense tensor"),
+        "imaginary": (saved(changed(STATE, **{"5.bias": torch.ones(3) * 1j})), "holds torch.complex64"),
+        "truncated, old": (old[: len(old) // 2], "damaged or no state dict|pickled weights are refused"),
+        "last byte lost, old": (old[:-1], "damaged or no state dict"),
+        "magic only": (old[:14], "damaged or no state dict|pickled weights are refused"),
     }
     for data, message in cases.values():
         bad.write_bytes(data)
@@ -180,9 +218,9 @@ def archive(data, compression=zipfile.ZIP_STORED):
     return buffer.getvalue()
 
 
-def saved(content):
+def saved(content, **options):
     buffer = io.BytesIO()
-    torch.save(content, buffer)
+    torch.save(content, buffer, **options)
     return buffer.getvalue()
 
 
@@ -194,6 +232,9 @@ def test_one_name_of_a_tied_parameter_is_enough(tmp_path):
     assert same(model, other)
     save_file({name: tensor for name, tensor in state.items() if name != "one.weight"}, tmp_path / "w")
     with pytest.raises(InputError, match=r"lacks 'one\.weight'"):
+        load_weights(other, tmp_path / "w")
+    save_file({**state, "two.weight": state["one.weight"] + 1}, tmp_path / "w")
+    with pytest.raises(InputError, match=r"different values for 'one\.weight' and 'two\.weight', which the model ties"):
         load_weights(other, tmp_path / "w")
 
 

@@ -12,7 +12,7 @@ import torch
 import distlandscape as dl
 from distlandscape.data import load_source
 from distlandscape.models import build_model
-from distlandscape.training.sgd import train
+from distlandscape.training import train
 from tests.spectral.helpers import Array
 
 
