@@ -12,13 +12,13 @@ class RunLockedError(InputError):
     """Another process holds the lease of this run directory (exit code 2)."""
 
 
+class TrainingError(InputError):
+    """Training cannot go on with these settings, and a resume would end alike (exit code 2)."""
+
+
 class WorkerFailure(RuntimeError):
     """Workers kept dying on the same piece of work; the run stops, nothing is lost (exit code 1)."""
 
 
 class Interrupted(RuntimeError):
     """The run was asked to stop (SIGINT, SIGTERM) and can be resumed (exit code 130)."""
-
-
-class Diverged(InputError):
-    """Training left the finite numbers; going on from where it was would do so again."""

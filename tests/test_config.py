@@ -123,7 +123,7 @@ def changed_value(section, key):
     """Another valid value of a key."""
     default = getattr(section(), key)
     candidates = [default + 1 if isinstance(default, int) else None, 0.25, 7, "npz", (1, 2), {"a": 1}]
-    candidates += ["mse", "float64", "gauss_newton", ("a",)]
+    candidates += ["mse", "float64", "gauss_newton", ("a",), "test", "unit", "batch", "adam", "cosine", "data"]
     for value in candidates:
         try:
             if value is not None and value != default and getattr(section(**{key: value}), key) != default:
@@ -187,12 +187,12 @@ def test_enough_numbers_were_tried():
 @pytest.mark.parametrize(
     ("assignment", "message"),
     [
-        ("spectrum.kk=1", r"unknown configuration key 'spectrum\.kk'; known here: density_draws, density_steps, k, "),
+        ("spectrum.kk=1", r"unknown configuration key 'spectrum\.kk'; known here: density_draws, density_steps, fisher_labels, k, "),
         ("spectra.k=1", "unknown configuration key 'spectra'; known here: data, model, objective, runtime"),
         ("a.b.c.d=1", "unknown configuration key 'a'"),
         ("1=2", "unknown configuration key '1'"),
         ("spectrum.k.j=1", "'spectrum.k' is"),
-        ("data=5", "'data' is a section; set one of its keys: blocks, classes, path"),
+        ("data=5", "'data' is a section; set one of its keys: blocks, classes, options, path, samples"),
         ("data=[1]", "'data' is a section"),
         ("data", "not of the form section.key=value, for example spectrum.k=20"),
         ("=5", "not of the form"),
@@ -227,10 +227,10 @@ def test_enough_numbers_were_tried():
         ("model.options={a: 2024-01-01}", "put it in quotes"),
         ("model.options={a: !!binary aGk=}", "put it in quotes"),
         ("model.options={a: .nan}", "finite"),
-        ("objective.norm=batch", "it must be 'population'"),
+        ("objective.norm=train", "it must be 'population' or 'batch'"),
         ("objective.loss=hinge", "it must be 'cross_entropy' or 'mse'"),
         ("objective.dtype=float16", "'float32' or 'float64'"),
-        ("spectrum.operator=fisher", "'hessian' or 'gauss_newton'"),
+        ("spectrum.operator=laplacian", "'hessian', 'gauss_newton', 'residual' or 'fisher'"),
         ("runtime.transport=pigeon", "it must be 'store'"),
         ("train.momentum=1", "less than 1"),
         ("train.seed=9223372036854775808", "less than or equal to 9223372036854775807"),

@@ -42,9 +42,9 @@ def find_unfinished(path: Path) -> Run:
     if (path / "run.json").exists() or not path.is_dir():
         return Run.open(path)
     runs = [Run.open(file.parent) for file in sorted(path.glob("*/run.json"))]
-    unfinished = [run for run in runs if run.status not in ("done", "unconverged")]
+    unfinished = [run for run in runs if run.resumable]
     if not unfinished:
-        raise InputError(f"no unfinished run in {path}; give a run directory")
+        raise InputError(f"no unfinished run in {path} that could go on; give a run directory")
     if len(unfinished) > 1:
         names = ", ".join(run.path.name for run in unfinished)
         raise InputError(f"several unfinished runs in {path}: {names}; give the directory of one")

@@ -49,7 +49,11 @@ def finish(outcome: Outcome, args: argparse.Namespace) -> None:
     if args.json:
         print(json.dumps(outcome.result, allow_nan=False), file=args.stdout, flush=True)
         return
-    for line in [*summary_lines(outcome.result), "", f"open MLflow:  {_runnable(outcome.open_mlflow)}"]:
+    for line in [
+        *summary_lines(outcome.run.study, outcome.result),
+        "",
+        f"open MLflow:  {_runnable(outcome.open_mlflow)}",
+    ]:
         print(line, file=args.stdout, flush=True)
 
 

@@ -13,15 +13,15 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Declare the command."""
     parser = subparsers.add_parser(
         "train",
-        help="train a network and keep its weights along the way",
-        description="Train a network, keep its weights at steps spaced evenly in log(step), and evaluate them.",
+        help="train a model and keep its weights along the way",
+        description="Train a model, keep its weights along the way, and say how good they are on all samples.",
     )
     add_study_options(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train; resumable."""
+    """Train and evaluate."""
     config = load_config(args.config, all_assignments(args))
     from distlandscape.studies.runner import run_study
 

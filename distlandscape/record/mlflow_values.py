@@ -122,6 +122,15 @@ def _checkpoints(run: Run, time_ms: int) -> dict[int, Checkpoint]:
     return found
 
 
+def _training_curve(run: Run, time_ms: int) -> Iterator[Point]:
+    """Loss of the mini-batches and learning rate, at the steps the table holds."""
+    for row in _rows(run, "training"):
+        for name, key in (("loss", "batch_loss"), ("learning_rate", "learning_rate")):
+            number = _finite(row[name])
+            if number is not None:
+                yield Point(key, number, int(row["step"]), time_ms)
+
+
 def _table_scalars(run: Run) -> Iterator[tuple[int, int, str, Any]]:
     """Checkpoint, training step, metric key and value of everything the tables say about checkpoints."""
     for row in _rows(run, "checkpoints"):
@@ -132,14 +141,6 @@ def _table_scalars(run: Run) -> Iterator[tuple[int, int, str, Any]]:
         index, step, label = int(row["checkpoint"]), int(row["step"]), _key(str(row["label"]).replace("/", "_"))
         yield index, step, f"confinement/{label}", row["fraction"]
         yield index, step, f"confinement_null_share/{label}", row["null_share"]
-
-
-def _training_curve(run: Run, time_ms: int) -> Iterator[Point]:
-    for row in _rows(run, "training"):
-        for name in ("loss", "learning_rate"):
-            number = _finite(row[name])
-            if number is not None:
-                yield Point(f"training/{name}", number, int(row["step"]), time_ms)
 
 
 def _rows(run: Run, name: str) -> list[dict[str, Any]]:

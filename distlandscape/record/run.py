@@ -34,8 +34,8 @@ class Run:
     """One run directory.
 
     Layout: ``run.json`` (identity), ``config.yaml`` (resolved), ``log.jsonl`` (events), ``weights/``, ``stages/``
-    (committed outcomes), ``basis/`` (Krylov vectors of the stage under way), ``tables/`` (Parquet), ``figures/``
-    (PNG), ``result.json``, ``report.html``.
+    (committed outcomes), ``training/`` and ``basis/`` (state of the training, Krylov vectors of the stage under way),
+    ``tables/`` (Parquet), ``figures/`` (PNG), ``result.json``, ``report.html``.
     """
 
     def __init__(self, path: Path, identity: dict[str, Any]) -> None:
@@ -110,9 +110,11 @@ class Run:
 
     @property
     def resumable(self) -> bool:
-        """Whether going on could end otherwise; not so where training diverged."""
-        ended = self.log.events("ended")
-        return not ended or bool(ended[-1].get("resumable", True))
+        """Whether to go on makes sense: the run is not finished, nor did it fail of its own settings."""
+        status = self.status
+        if status == "failed":
+            return not self.log.events("ended")[-1].get("final", False)
+        return status in ("running", "interrupted")
 
     def seconds_before(self) -> float:
         """Wall time of the earlier attempts, from each start to the last event that followed it."""

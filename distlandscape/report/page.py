@@ -17,12 +17,12 @@ from plotly.offline import get_plotlyjs
 
 from distlandscape.record.mlflow_values import redact
 from distlandscape.report import story, style, words
-from distlandscape.report.interactive import plots
+from distlandscape.report.figure import StudyPage
 from distlandscape.report.numbers import as_known, number, with_error
+from distlandscape.report.pages import study_page
 from distlandscape.report.tables import Measured, Pairs, RunView
 
 SHOWN = 10  # rows of the first table; the others are folded away
-SOURCE = {"training": "checkpoints"}  # tables that are not called like their figure
 TRUST = {
     "relation": "error of the Lanczos relation on a random combination of the whole basis, over the norm; certifies all"
     " residuals at once",
@@ -43,19 +43,21 @@ def render(view: RunView, images: dict[str, bytes]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    gaps = [] if not view.result else [story.MISSING[key] for key in story.missing(view) if key in story.OPTIONAL]
+    page = study_page(view.study)
+    gaps = [] if not view.result else [page.parts[name] for name in page.missing(view) if name in page.optional]
     return environment.get_template("page.html.j2").render(
         name=view.name,
         study=view.study,
-        subject=_subject(view),
+        subject=_subject(view, page),
         size=_size(view),
-        answer=story.answer(view),
-        notices=story.notices(view),
+        answer=page.answer(view),
+        notices=story.notices(view, page),
         ends=[(name, _rows(pairs)) for name, pairs, _ in words.ends(view)],
         shown=SHOWN,
         estimates=list(_estimates(view)),
-        figures=_figures(view, images),
+        figures=_figures(view, page, images),
         gaps=gaps,
+        folded=page.folded(view),
         trust=[(key, _value(value), TRUST.get(key, "")) for key, value in (view.result.get("trust") or {}).items()],
         provenance=[(key, redact(_value(value))) for key, value in _provenance(view)],
         configuration=redact(yaml.safe_dump(view.config, sort_keys=False, allow_unicode=True)),
@@ -83,27 +85,27 @@ def _csv(table: pa.Table) -> bytes:
     return buffer.getvalue()
 
 
-def _figures(view: RunView, images: dict[str, bytes]) -> list[dict[str, Any]]:
+def _figures(view: RunView, page: StudyPage, images: dict[str, bytes]) -> list[dict[str, Any]]:
     return [
         {
             "name": name,
-            "title": words.TITLES[name],
-            "caption": words.CAPTIONS[name],
-            "plot": plot,
+            "title": figure.title,
+            "caption": figure.caption,
+            "plot": figure.plot(view),
             "image": _uri("image/png", images[name]),
-            "csv": _uri("text/csv;charset=utf-8", _csv(view.tables[SOURCE.get(name, name)])),
+            "csv": _uri("text/csv;charset=utf-8", _csv(view.tables[figure.table])),
         }
-        for name, plot in plots(view).items()
+        for name, figure in page.drawn(view).items()
     ]
 
 
-def _subject(view: RunView) -> str:
-    """What was measured: the operator, of which model, on which data."""
+def _subject(view: RunView, page: StudyPage) -> str:
+    """What was measured, of which model, on which data."""
     model = view.result.get("model") or (view.config.get("model") or {}).get("name")
     data = view.result.get("data") or (view.config.get("data") or {}).get("source")
     on = f" on {data}" if data else ""
-    what = "training" if view.study == "train" else view.operator
-    return redact(f"{what} of {model}{on}" if model else f"{what}{on}")
+    subject = page.subject(view)
+    return redact(f"{subject} of {model}{on}" if model else f"{subject}{on}")
 
 
 def _size(view: RunView) -> list[str]:

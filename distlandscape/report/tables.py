@@ -85,7 +85,8 @@ class Confinement:
 class RunView:
     """What is known of one run.
 
-    ``tables`` keeps the tables as they are stored, for download; ``status`` and ``detail`` are the log's.
+    ``tables`` keeps the tables as they are stored, for download; ``status`` and ``detail`` are the log's, and
+    ``resumable`` says whether to go on makes sense. ``checkpoints`` and ``training`` are columns (r,).
     """
 
     path: Path
@@ -104,7 +105,7 @@ class RunView:
     trace: Measured | None
     frobenius: Measured | None
     checkpoints: dict[str, Array] | None
-    curve: dict[str, Array] | None
+    training: dict[str, Array] | None
     confinement: tuple[Confinement, ...]
 
     @property
@@ -168,9 +169,9 @@ class RunView:
 
 def load(run: Run) -> RunView:
     """Read what there is of a run."""
-    names = ("eigenvalues", "density", "estimates", "checkpoints", "training", "confinement")
+    names = sorted(file.stem for file in run.path.glob("tables/*.parquet"))
     found = {name: table for name in names if (table := run.table(name)) is not None and table.num_rows}
-    pairs, nodes, checkpoints = (found.get(name) for name in ("eigenvalues", "density", "checkpoints"))
+    pairs, nodes = found.get("eigenvalues"), found.get("density")
     estimates = {str(row["quantity"]): row for row in found["estimates"].to_pylist()} if "estimates" in found else {}
     ended = run.log.events("ended")
     status = run.status
@@ -190,8 +191,8 @@ def load(run: Run) -> RunView:
         density=None if nodes is None else _nodes(nodes),
         trace=_measured(estimates.get("trace")),
         frobenius=_measured(estimates.get("frobenius")),
-        checkpoints=None if checkpoints is None else _numbers(checkpoints),
-        curve=_numbers(found["training"]) if "training" in found else None,
+        checkpoints=_by_step(found.get("checkpoints")),
+        training=_by_step(found.get("training")),
         confinement=_confinement(found.get("confinement")),
     )
 
@@ -222,11 +223,12 @@ def _measured(row: dict[str, Any] | None) -> Measured | None:
     return Measured(float(row["value"]), stderr, row.get("probes"))
 
 
-def _numbers(table: pa.Table) -> dict[str, Array]:
-    """The columns of numbers, by step."""
+def _by_step(table: pa.Table | None) -> dict[str, Array] | None:
+    """The columns of numbers, in the order of steps."""
+    if table is None:
+        return None
     table = table.sort_by("step")
-    text = (pa.types.is_string, pa.types.is_large_string)
-    return {f.name: _column(table, f.name) for f in table.schema if not any(is_text(f.type) for is_text in text)}
+    return {field.name: _column(table, field.name) for field in table.schema if not pa.types.is_string(field.type)}
 
 
 def _confinement(table: pa.Table | None) -> tuple[Confinement, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from distlandscape.report.course import course
 from distlandscape.report.curves import Panel
 from distlandscape.report.numbers import number
 from distlandscape.report.tables import Confinement, Pairs, RunView
@@ -10,53 +9,21 @@ from distlandscape.report.tables import Confinement, Pairs, RunView
 EIGENVALUE = "eigenvalue λ (loss per unit weight²)"
 DENSITY = "share of eigenvalues per unit of λ"
 RESIDUAL = "residual / |λ|"
+BATCHES = "mini-batches"
+# How the columns of the checkpoints begin: where they were measured, colour, mark for paper.
+MEASURED_ON = {
+    "": ("all samples, at the checkpoints", "vermillion", "o"),
+    "test_": ("held-out samples, at the checkpoints", "purple", "D"),
+}
+RATE = "learning rate"
 STEP = "training step (logarithmic from 1 on)"
 FRACTION = "fraction of |gradient|² in the top k"
-
-# What each figure shows, and how it can mislead.
-CAPTIONS = {
-    "density": (
-        "How all P eigenvalues are distributed, on a logarithmic axis. Stems are eigenvalues known one by one; the rest"
-        " is estimated from random start vectors and smoothed.",
-        "Smoothing spreads the peak at zero to both sides, so do not count negative eigenvalues on the curve; a bump as"
-        " wide as the bandwidth may be a single node. The C − 1 line is a guide, not a finding.",
-    ),
-    "eigenvalues": (
-        "The eigenvalues at each end of the spectrum against their rank, with residual bars (often smaller than the"
-        " marks), and the residual relative to each eigenvalue.",
-        "A small residual says that some eigenvalue lies this close; it does not say that none was missed, nor"
-        " that other samples would give the same value. Hollow marks have not converged: do not quote them.",
-    ),
-    "confinement": (
-        "The part of the gradient that lies in the top k eigenvectors at each checkpoint (solid), beside what labels"
-        " sampled from the model alone would give (dashed, ± 1 standard error) and k/P (dotted).",
-        "Compare with the dashed line, not the dotted one: every real network beats k/P. A single gradient scatters"
-        " around the dashed line, and where eigenvalues k and k + 1 are close the space is not well defined.",
-    ),
-    "training": (
-        "The course of training at the checkpoints that were kept (marks).",
-        "Lines join the checkpoints and say nothing of what lies between them. Loss and accuracy are those of the"
-        " samples measured, not of held-out data, unless they are called test. Losses of mini-batches are those of"
-        " train mode, with dropout on and weight decay left out.",
-    ),
+# Column of the checkpoints: axis and colour.
+CHECKPOINTS = {
+    "loss": ("mean loss", "blue"),
+    "accuracy": ("accuracy", "green"),
+    "lambda_max": ("largest eigenvalue", "vermillion"),
 }
-TITLES = {
-    "density": "Eigenvalue density",
-    "eigenvalues": "Eigenvalues and residuals",
-    "confinement": "Gradient confinement",
-    "training": "Training",
-}
-
-
-def figure_names(view: RunView) -> list[str]:
-    """The figures that can be drawn from the tables there are."""
-    there = {
-        "density": view.density is not None,
-        "eigenvalues": view.top is not None or view.lowest is not None,
-        "confinement": bool(view.confinement),
-        "training": bool(course(view)),
-    }
-    return [name for name, is_there in there.items() if is_there]
 
 
 def density_title(view: RunView, panel: Panel) -> str:

@@ -13,12 +13,9 @@ from distlandscape.data import BlockStore, load_source
 from distlandscape.models import build_model, load_weights
 from distlandscape.objective import Objective
 from distlandscape.record.run import Run, Stage
-from distlandscape.runtime.local import default_device
 from distlandscape.runtime.runner import Runner
 from distlandscape.studies.journal import RunJournal
 from distlandscape.studies.progress import Progress
-from distlandscape.studies.training_journal import TrainingJournal
-from distlandscape.training import checkpoint_steps, train
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
@@ -31,14 +28,14 @@ def load_data(
     return load_source(
         d.source,
         d.path,
-        split=split,
         samples=samples,
         classes=d.classes,
+        seed=d.seed,
+        blocks=d.blocks,
+        split=split,
         scaling=d.scaling,
         target=d.target,
         options=d.options,
-        seed=d.seed,
-        blocks=d.blocks,
         into=into,
         progress=progress,
     )
@@ -87,7 +84,9 @@ def _outputs(config: RunConfig, data: BlockStore) -> int:
 class StudyContext:
     """Handed to a study's ``measure``.
 
-    ``objective`` is over the split that is measured, ``other`` over the other one of the source, where it is needed.
+    Attributes:
+        objective: over the split that is measured.
+        test_objective: the same model and loss on held-out samples, for a study that trains and has any.
     """
 
     def __init__(
@@ -95,12 +94,12 @@ class StudyContext:
         run: Run,
         config: RunConfig,
         objective: Objective,
-        other: Objective | None,
+        test_objective: Objective | None,
         runner: Runner,
         progress: Progress,
         mirror: Callable[[], bool],
     ) -> None:
-        self.run, self.config, self.objective, self.other = run, config, objective, other
+        self.run, self.config, self.objective, self.test_objective = run, config, objective, test_objective
         self.runner, self.progress, self.mirror = runner, progress, mirror
 
     def stage(self, name: str, compute: Callable[[RunJournal], Stage]) -> Stage:
@@ -117,40 +116,3 @@ class StudyContext:
     def at(self, weights: Path) -> Objective:
         """The objective at the weights of a checkpoint."""
         return self.objective.with_weights(load_file(weights))
-
-
-def trained_checkpoints(
-    run: Run, config: RunConfig, objective: Objective, progress: Progress
-) -> list[tuple[int, Path]]:
-    """(step, weights file) of every checkpoint, trained on the spot where that is not done yet."""
-    t = config.train
-    assert t.steps is not None and t.checkpoints is not None, "the runner resolves them"
-    keep_at = checkpoint_steps(t.steps, t.checkpoints)
-    journal = TrainingJournal(run)
-    if run.stage("train") is None:
-        progress.update(f"training for {t.steps} steps")
-        progress.plan(t.steps)
-
-        def report(step: int, loss: float) -> None:
-            progress.tick(1)
-            progress.update(f"training: step {step} of {t.steps}, loss {loss:.4f}")
-
-        curve = train(
-            objective,
-            steps=t.steps,
-            seed=t.seed,
-            learning_rate=t.learning_rate,
-            momentum=t.momentum,
-            batch_size=t.batch_size,
-            keep_at=keep_at,
-            keep=journal.keep,
-            report=report,
-            optimizer=t.optimizer,
-            schedule=t.schedule,
-            warmup_steps=t.warmup_steps,
-            device=default_device(),
-            state=journal,
-        )
-        run.commit_stage("train", Stage({"curve": curve.numpy()}, {"steps": keep_at}))
-        journal.close()
-    return [(step, run.path / journal.weights(step)) for step in keep_at]

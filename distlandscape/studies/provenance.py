@@ -39,6 +39,12 @@ def git_commit() -> str | None:
     return answer.stdout.strip() or None if answer.returncode == 0 else None
 
 
+def described_model(config: RunConfig) -> str:
+    """The model's name and options, in words."""
+    options = ", ".join(f"{name} {value}" for name, value in config.model.options.items())
+    return f"{config.model.name} ({options})" if options else config.model.name
+
+
 def provenance(config: RunConfig, objective: Objective, runner: Runner) -> dict[str, Any]:
     """Everything equal bits depend on."""
     return {

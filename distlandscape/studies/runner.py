@@ -18,14 +18,15 @@ from typing import Any, Protocol
 import torch
 
 from distlandscape.config import RunConfig, validate_config
-from distlandscape.errors import Diverged, InputError, Interrupted
+from distlandscape.errors import InputError, Interrupted, TrainingError
 from distlandscape.objective import Objective
 from distlandscape.record.mlflow_mirror import MlflowMirror
 from distlandscape.record.run import Run, require_writable
 from distlandscape.runtime import LocalRunner, Pool
 from distlandscape.runtime.runner import Runner
 from distlandscape.studies import spectrum, train
-from distlandscape.studies.context import StudyContext, build_objective, trained_checkpoints
+from distlandscape.studies.checkpoints import check_training, steps_trained, trained_checkpoints
+from distlandscape.studies.context import StudyContext, build_objective
 from distlandscape.studies.progress import Progress
 from distlandscape.studies.provenance import git_commit, provenance, versions
 from distlandscape.studies.stores import Stores, imported
@@ -43,11 +44,11 @@ class Study(Protocol):
         """A rough count of passes, for the expected end only."""
 
     def measure(self, context: StudyContext, checkpoints: list[tuple[int, Path]]) -> dict[str, Any]:
-        """Measure, stage by stage; returns the summary."""
+        """Measure, stage by stage; returns the summary, with a status of COMPLETE or what was not reached and why."""
 
 
 STUDIES: dict[str, Study] = {"spectrum": spectrum, "quickstart": spectrum, "train": train}
-REACHED = ("converged", "trained")  # statuses of results that are what was asked for
+COMPLETE = ("converged", "done")
 
 
 @dataclass(frozen=True)
@@ -72,11 +73,11 @@ def run_study(study: str, config: RunConfig, out: Path, make_page: MakePage) -> 
         Interrupted: SIGINT or SIGTERM; the run can be resumed.
     """
     config = resolve(config, study)
+    check_training(config)
     require_writable(out)
     _use_threads(config)
     with imported(config, out, study) as stores:
-        objective = build_objective(config, stores.measured, stores.other)
-        other = objective.with_data(stores.other) if stores.other is not None else None
+        objective, other = _objectives(config, stores)
         STUDIES[study].check(config, objective)
     identity = {
         "created": time.time(),
@@ -105,16 +106,22 @@ def resume_study(run: Run, make_page: MakePage, workers: int | None = None) -> O
     if run.status in ("done", "unconverged"):
         raise InputError(f"the run {run.path} is finished ({run.status}); start a new one to measure again")
     if not run.resumable:
-        raise InputError(f"training diverged in {run.path} and would again; lower train.learning_rate and start anew")
+        why = run.log.events("ended")[-1]["detail"]
+        raise InputError(f"the run {run.path} failed, and would fail again: {why}")
     _use_threads(config)
     stores = Stores.reopened(run.identity["stores"])
-    trained = run.stage("train") is not None  # then the initial weights are needed no more, wherever they came from
+    # Then the initial weights are needed no more, wherever they came from.
+    trained = run.stage("train") is not None or steps_trained(run) > 0
     start = (
         config.model_copy(update={"model": config.model.model_copy(update={"weights": None})}) if trained else config
     )
-    objective = build_objective(start, stores.measured, stores.other)
-    other = objective.with_data(stores.other) if stores.other is not None else None
-    return _execute(run, config, objective, other, make_page)
+    return _execute(run, config, *_objectives(start, stores), make_page)
+
+
+def _objectives(config: RunConfig, stores: Stores) -> tuple[Objective, Objective | None]:
+    """The objective over the split that is measured, and over the other one where it is needed."""
+    objective = build_objective(config, stores.measured, stores.other)
+    return objective, objective.with_data(stores.other) if stores.other is not None else None
 
 
 def resolve(config: RunConfig, study: str) -> RunConfig:
@@ -164,9 +171,8 @@ def _execute(
                 "transport": config.runtime.transport if config.runtime.workers else "local",
             }
             run.write_result(result)
-            run.log.append(
-                "ended", status="done" if result["status"] in REACHED else "unconverged", detail=result["status"]
-            )
+            status = "done" if result["status"] in COMPLETE else "unconverged"
+            run.log.append("ended", status=status, detail=result["status"])
             make_page(run.path)
             mirror.push(final=True)
     return Outcome(run, result, mirror.url_hint)
@@ -181,8 +187,9 @@ def _measure(
     mirror: MlflowMirror,
 ) -> dict[str, Any]:
     study = STUDIES[run.study]
-    trained_on = other if other is not None and other.data.split == "train" else objective
-    checkpoints = trained_checkpoints(run, config, trained_on, progress)
+    held_out = other if other is not None and other.data.split == "test" else None
+    trained_on = other if other is not None and held_out is None else objective
+    checkpoints = trained_checkpoints(run, config, trained_on, progress, mirror.push)
     planned = study.planned_passes(config, len(checkpoints))
     progress.say(
         f"{objective.parameters:,} parameters, {objective.samples:,} samples in {objective.data.blocks} blocks;"
@@ -191,7 +198,7 @@ def _measure(
     progress.update("starting workers")
     with _runner(run, config, progress) as runner:
         progress.plan(planned)
-        context = StudyContext(run, config, objective, other, runner, progress, mirror.push)
+        context = StudyContext(run, config, objective, held_out, runner, progress, mirror.push)
         result = study.measure(context, checkpoints)
         return {**result, "provenance": provenance(config, objective, runner)}
 
@@ -222,13 +229,12 @@ def _end_badly(run: Run, error: BaseException, progress: Progress, make_page: Ma
     if not interrupted:
         (run.path / "error.txt").write_text("".join(traceback.format_exception(error)), encoding="utf-8")
         progress.say(f"the traceback is in {run.path / 'error.txt'}")
-    run.log.append(
-        "ended",
-        status="interrupted" if interrupted else "failed",
-        detail=str(error) or "interrupted",
-        resumable=not isinstance(error, Diverged),
-    )
-    if run.resumable:
+    final = isinstance(error, TrainingError)
+    status = "interrupted" if interrupted else "failed"
+    run.log.append("ended", status=status, detail=str(error) or "interrupted", final=final)
+    if final:
+        progress.say("to resume this run would end alike; start a new one with other settings")
+    else:
         progress.say(f"nothing is lost; go on with: distlandscape resume {shlex.quote(str(run.path))}")
     try:
         make_page(run.path)

@@ -22,7 +22,7 @@ from distlandscape.studies.confinement import confinement_rows, confinement_size
 from distlandscape.studies.context import StudyContext
 from distlandscape.studies.journal import RunJournal
 from distlandscape.studies.packing import pack, unpack
-from distlandscape.studies.words import described
+from distlandscape.studies.provenance import described_model
 
 OPERATORS = {"hessian": Hessian, "gauss_newton": GaussNewton, "residual": Residual}
 
@@ -183,5 +183,5 @@ def _summary(
         "frobenius": {"value": frobenius.value, "stderr": frobenius.stderr},
         "trust": pairs.trust.as_dict(),
         "data": objective.data.description,
-        "model": described(context.config),
+        "model": described_model(context.config),
     }

@@ -1,86 +1,83 @@
-"""The train study: weights along training, evaluated over the whole data and, where there is one, the test split."""
+"""The train study: keeps weights along a training, and says how good each of them is on all samples."""
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+from safetensors.torch import load_file
 
 from distlandscape.config import RunConfig
-from distlandscape.errors import InputError
-from distlandscape.files import sha256
+from distlandscape.errors import InputError, TrainingError
 from distlandscape.objective import Objective
 from distlandscape.record.run import Stage
 from distlandscape.runtime import loss_accuracy_gradient
 from distlandscape.studies.context import StudyContext
-from distlandscape.studies.words import described
+from distlandscape.studies.provenance import described_model
+from distlandscape.studies.training_record import verified
 
 
 def check(config: RunConfig, objective: Objective) -> None:
-    """Raise InputError for what cannot be trained."""
+    """Raise InputError where there is nothing to train."""
     if not config.train.steps:
-        raise InputError("train.steps=0 leaves nothing to train; raise it")
+        raise InputError("train.steps is 0, which leaves nothing to train; set train.steps to 1 or more")
     if config.data.split == "test":
-        raise InputError("data.split=test is for measuring; training uses the train split and tests on the other")
-    if config.train.warmup_steps > config.train.steps:
-        raise InputError(
-            f"train.warmup_steps={config.train.warmup_steps} is more than the {config.train.steps} steps; lower it"
-        )
+        raise InputError("data.split=test is for measuring: training uses the train split and tests on the other")
 
 
 def planned_passes(config: RunConfig, checkpoints: int) -> float:
-    """A count of passes, for the expected end only."""
-    return 2 * checkpoints
+    """One pass a checkpoint."""
+    return checkpoints
 
 
 def measure(context: StudyContext, checkpoints: list[tuple[int, Path]]) -> dict[str, Any]:
-    """Evaluate every checkpoint; returns the summary that becomes result.json."""
-    trained = context.run.stage("train")
-    assert trained is not None, "training comes before"
-    steps, losses, rates = trained.arrays["curve"].T
-    context.run.write_table("training", pa.table({"step": steps.astype(int), "loss": losses, "learning_rate": rates}))
+    """Evaluate every checkpoint, on held-out samples too where there are any; returns what becomes result.json."""
     rows: list[dict[str, Any]] = []
-    for index, (step, weights) in enumerate(checkpoints):
-        values = context.stage(f"evaluate-{index:03d}", lambda _, weights=weights: _evaluate(context, weights)).values  # type: ignore[misc]
-        context.progress.tick(2)
-        row = {"checkpoint": index, "step": step, "file": weights.name, "sha256": sha256(weights), **values}
+    for index, (step, file, digest) in enumerate(verified(context.run, [step for step, _ in checkpoints])):
+        row = {"checkpoint": index, "step": step, "file": f"weights/{file.name}", "sha256": digest}
+        row |= _evaluation(context, f"evaluation-{index:03d}", context.objective, step, file)
+        if context.test_objective is not None:
+            held_out = _evaluation(context, f"test-{index:03d}", context.test_objective, step, file)
+            row |= {"test_loss": held_out["loss"], "test_accuracy": held_out["accuracy"]}
         rows.append(row)
         context.run.write_table("checkpoints", pa.Table.from_pylist(rows))
-        context.mirror()
-    last = rows[-1]
+    objective, (_, weights) = context.objective, checkpoints[-1]
     return {
-        "weights": str(checkpoints[-1][1]),
-        "weights_sha256": context.at(checkpoints[-1][1]).weights_sha256,
-        "checkpoints": [{"step": step, "path": str(weights)} for step, weights in checkpoints],
-        "status": "trained",
+        "weights": str(weights),
+        "weights_sha256": context.at(weights).weights_sha256,
+        "checkpoints": [{"step": step, "path": str(file)} for step, file in checkpoints],
         "steps": context.config.train.steps,
-        **{name: last[name] for name in ("loss", "accuracy", "test_loss", "test_accuracy")},
-        "passes": sum(1 + (row["test_loss"] is not None) for row in rows),
-        "parameters": context.objective.parameters,
-        "samples": context.objective.samples,
-        "test_samples": context.other.samples if context.other is not None else None,
-        "classes": context.objective.outputs if context.objective.classification else None,
-        "data": context.objective.data.description,
-        "model": described(context.config),
+        "status": "done",
+        "passes": len(rows) * (1 if context.test_objective is None else 2),
+        "parameters": objective.parameters,
+        "samples": objective.samples,
+        "classes": objective.outputs if objective.classification else None,
+        "loss": rows[-1]["loss"],
+        "accuracy": rows[-1]["accuracy"],
+        "gradient_norm": rows[-1]["gradient_norm"],
+        "test_loss": rows[-1].get("test_loss"),
+        "test_accuracy": rows[-1].get("test_accuracy"),
+        "data": objective.data.description,
+        "model": described_model(context.config),
     }
 
 
-def _evaluate(context: StudyContext, weights: Path) -> Stage:
-    objective = context.at(weights)
-    loss, accuracy, gradient = loss_accuracy_gradient(objective, context.runner)
-    values: dict[str, Any] = {
-        "loss": loss,
-        "accuracy": _known(accuracy),
-        "gradient_norm": float(gradient.double().norm()),
-        "test_loss": None,
-        "test_accuracy": None,
-    }
-    if context.other is not None:
-        test_loss, test_accuracy, _ = loss_accuracy_gradient(objective.with_data(context.other.data), context.runner)
-        values |= {"test_loss": test_loss, "test_accuracy": _known(test_accuracy)}
-    return Stage({}, values)
+def _evaluation(context: StudyContext, stage: str, objective: Objective, step: int, weights: Path) -> dict[str, Any]:
+    """Loss, accuracy and gradient norm of one checkpoint on the samples of ``objective``; one pass."""
 
+    def compute() -> Stage:
+        there = objective.with_weights(load_file(weights))
+        loss, accuracy, gradient_P = loss_accuracy_gradient(there, context.runner)
+        norm = float(gradient_P.double().norm())
+        if not (math.isfinite(loss) and math.isfinite(norm)):  # of some sample that no mini-batch met since
+            raise TrainingError(
+                f"training diverged: over all samples the loss at step {step} is not finite; lower train.learning_rate"
+                f" (now {context.config.train.learning_rate}) and start again"
+            )
+        return Stage({}, {"loss": loss, "accuracy": None if accuracy != accuracy else accuracy, "gradient_norm": norm})
 
-def _known(value: float) -> float | None:
-    return None if value != value else value
+    values = context.stage(stage, lambda _: compute()).values
+    context.progress.tick(1)
+    return values

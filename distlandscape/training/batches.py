@@ -1,30 +1,26 @@
-"""Mini-batches without replacement, a pure function of seed and step, taken from a block store."""
+"""The order of samples: mini-batches drawn without replacement, a function of the seed and the step."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
+import numpy.typing as npt
 
-from distlandscape.data.blocks import BlockStore, Samples
 
+def batches(samples: int, size: int, seed: int, start: int = 0) -> Iterator[npt.NDArray[np.int64]]:
+    """Positions of each mini-batch from the step ``start`` on, epoch after epoch, without end.
 
-class Batches:
-    """Batches of ``size`` samples, epoch after epoch; what is left of an epoch below one batch is dropped there.
-
-    Args:
-        data: the samples; only the rows of a batch are copied.
-        size: samples in a batch, at most N.
-        seed: of the permutations, one an epoch.
+    What is left of an epoch below one batch is dropped from training only. Starting late costs one permutation for
+    each epoch passed over.
     """
-
-    def __init__(self, data: BlockStore, size: int, seed: int) -> None:
-        self._data, self._size = data, size
-        self._generator = np.random.Generator(np.random.Philox(seed))
-        self._epoch, self._order = -1, np.empty(0, dtype=np.int64)
-
-    def batch(self, step: int) -> tuple[Samples, Samples]:
-        """Samples and targets of step ``step``; steps are asked for in order, from any first one on."""
-        epoch, position = divmod(step, self._data.samples // self._size)
-        while self._epoch < epoch:
-            self._order = self._generator.permutation(self._data.samples)
-            self._epoch += 1
-        return self._data.take(self._order[position * self._size : (position + 1) * self._size])
+    size = min(size, samples)
+    generator = np.random.Generator(np.random.Philox(seed))
+    epochs, first = divmod(start, samples // size)
+    for _ in range(epochs):
+        generator.permutation(samples)
+    while True:
+        order = generator.permutation(samples)
+        for place in range(first * size, samples - size + 1, size):
+            yield order[place : place + size]
+        first = 0

@@ -1,41 +1,57 @@
-"""The whole state of a training as named tensors, which safetensors can hold."""
+"""Everything a step of training depends on, as named tensors: what is stored and put back, without loss of a bit."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
+
+State = dict[str, Tensor]
 
 
-def pack(step: int, curve: list[list[float]], model: nn.Module, stepper: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Weights, buffers, optimizer, random state, and the curve of losses so far; copies on the CPU."""
-    state = {
-        "step": torch.tensor(step),
-        "curve": torch.tensor(curve, dtype=torch.float64).reshape(-1, 3),
-        "random": torch.get_rng_state(),
-    }
-    if torch.cuda.is_available() and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-        state["random.cuda"] = torch.cuda.get_rng_state()
-    tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
-    for index, values in stepper.state_dict()["state"].items():
-        tensors |= {f"optimizer.{index}.{key}": value for key, value in values.items() if value is not None}
-    return state | {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
+class Journal(Protocol):
+    """Where the state of a training under way is kept."""
+
+    def restore(self) -> tuple[int, State] | None:
+        """The newest step and state that were kept, or None."""
+
+    def commit(self, step: int, state: Callable[[], State]) -> None:
+        """Called before every step but the first; calls ``state`` and keeps the outcome when that is worth its time."""
 
 
-def unpack(
-    state: Mapping[str, Tensor], model: nn.Module, stepper: torch.optim.Optimizer
-) -> tuple[int, list[list[float]]]:
-    """Put everything back; returns the step to go on with, and the curve."""
-    model.load_state_dict({n.removeprefix("model."): t for n, t in state.items() if n.startswith("model.")})
-    whole = stepper.state_dict()
+def capture_state(model: nn.Module, optimizer: Optimizer, device: torch.device) -> State:
+    """Copies of parameters, buffers, the optimizer's memory and the state of the random generators."""
+    state = {f"model.{name}": tensor for name, tensor in _tensors(model)}
+    for index, memory in optimizer.state_dict()["state"].items():
+        # SGD without momentum remembers None.
+        state |= {f"optimizer.{index}.{key}": value for key, value in memory.items() if value is not None}
+    state["random.cpu"] = torch.get_rng_state()
+    if device.type == "cuda":
+        state["random.device"] = torch.cuda.get_rng_state(device)
+    return {name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in state.items()}
+
+
+def restore_state(state: Mapping[str, Tensor], model: nn.Module, optimizer: Optimizer, device: torch.device) -> None:
+    """Put back what ``capture_state`` took."""
+    with torch.no_grad():
+        for name, tensor in _tensors(model):
+            tensor.copy_(state[f"model.{name}"])
+    memories: dict[int, State] = {}
     for name, tensor in state.items():
-        if name.startswith("optimizer."):
-            _, index, key = name.split(".", 2)
-            whole["state"].setdefault(int(index), {})[key] = tensor
-    stepper.load_state_dict(whole)
-    torch.set_rng_state(state["random"])
-    if "random.cuda" in state:
-        torch.cuda.set_rng_state(state["random.cuda"])
-    curve: list[list[float]] = state["curve"].tolist()
-    return int(state["step"]), curve
+        kind, _, place = name.partition(".")
+        if kind == "optimizer":
+            index, _, key = place.partition(".")
+            memories.setdefault(int(index), {})[key] = tensor.clone()
+    optimizer.load_state_dict({"state": memories, "param_groups": optimizer.state_dict()["param_groups"]})
+    torch.set_rng_state(state["random.cpu"])
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(state["random.device"], device)
+
+
+def _tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Also the buffers that a state dict leaves out."""
+    yield from model.named_parameters()
+    yield from model.named_buffers()

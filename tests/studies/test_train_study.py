@@ -1,155 +1,202 @@
-"""The train command: weights, tables and pages; killed in mid-training and gone on with to the same bits."""
+"""The train study from the command line: what it writes, and that a kill in mid-training moves no bit."""
 
 from __future__ import annotations
 
 import json
-import os
+import shlex
+import shutil
 import signal
 import subprocess
+import sys
 import time
+from pathlib import Path
 
-import numpy as np
 import pytest
 from mlflow import MlflowClient
 from safetensors.torch import load_file
 
 import distlandscape as dl
 from distlandscape.cli.main import main
+from distlandscape.cli.summary import summary_lines
+from distlandscape.config import load_config
 from distlandscape.files import sha256
-from tests.studies.test_spectrum_study import command
+from distlandscape.runtime import loss_accuracy_gradient
+from distlandscape.studies.context import StudyContext, build_objective
+from distlandscape.training import learning_rate_at
 
-SETTINGS = ["train.steps=60", "train.checkpoints=4", "runtime.workers=0", "runtime.threads=1", "train.optimizer=adam"]
-
-
-@pytest.fixture(scope="module")
-def archive(tmp_path_factory):
-    rng = np.random.default_rng(0)
-    y, y_test = np.arange(400) % 4, np.arange(100) % 4
-    centres = rng.standard_normal((4, 20))
-    path = tmp_path_factory.mktemp("data") / "blobs.npz"
-    noise = [rng.standard_normal((n, 20)).astype(np.float32) for n in (400, 100)]
-    np.savez(
-        path, x=centres[y].astype("f4") + noise[0], y=y, x_test=centres[y_test].astype("f4") + noise[1], y_test=y_test
-    )
-    return path
+KEYS = [
+    *("data.samples=300", "model.options={hidden: [16]}", "runtime.threads=1", "train.optimizer=adam"),
+    *("train.learning_rate=0.001", "train.schedule=cosine", "train.warmup_steps=50", "train.checkpoints=5"),
+    *("objective.weight_decay=0.0001", "train.steps=3000"),
+]
+SETTINGS = [part for key in KEYS for part in ("--set", key)]
+LOCAL = ["--workers", "0", "--json"]
 
 
-def words(archive, out, *more):
-    chosen = [*SETTINGS, "data.source=npz", f"data.path={archive}", "train.learning_rate=0.01", *more]
-    return ["train", *(word for a in chosen for word in ("--set", a)), "--out", str(out)]
+@pytest.fixture
+def out(whole, tmp_path):
+    """An output folder whose tracking database has its schema already, which takes seconds to make."""
+    shutil.copy(Path(whole["run_dir"]).parent / "mlflow.db", tmp_path)
+    return tmp_path
 
 
 @pytest.fixture(scope="module")
-def trained(archive, tmp_path_factory):
-    """A whole training, and its folder."""
-    out = tmp_path_factory.mktemp("whole")
-    done = subprocess.run(
-        command(*words(archive, out, "train.batch_size=32"), "--json"), capture_output=True, text=True, check=False
-    )
+def whole(tmp_path_factory):
+    """The undisturbed run."""
+    folder = tmp_path_factory.mktemp("whole")
+    command = [sys.executable, "-m", "distlandscape.cli.main", "train", *SETTINGS, *LOCAL, "--out", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
 
-def test_result_and_files(trained):
-    assert trained["status"] == "trained"
-    assert [c["step"] for c in trained["checkpoints"]] == [0, 1, 8, 60]
-    assert trained["weights"] == trained["checkpoints"][-1]["path"]
-    assert trained["accuracy"] > 0.8
-    assert 0.5 < trained["test_accuracy"] <= trained["accuracy"]
-    assert (trained["samples"], trained["test_samples"]) == (400, 100)
-    run = dl.open_run(trained["run_dir"])
-    rows = run.table("checkpoints").to_pylist()
-    for row in rows:
-        assert sha256(run.path / "weights" / row["file"]) == row["sha256"]
-    assert rows[0]["loss"] > 2 * rows[-1]["loss"]
-    curve = run.table("training").to_pydict()
-    assert curve["step"] == list(range(1, 61))
-    assert set(curve["learning_rate"]) == {0.01}
+def test_result_and_tables(whole):
+    run = dl.open_run(whole["run_dir"])
+    assert run.status == "done"
+    assert whole["steps"] == 3000
+    checkpoints, curve = (run.table(name).to_pylist() for name in ("checkpoints", "training"))
+    assert [row["step"] for row in checkpoints] == [0, 1, 14, 208, 3000]
+    objective = build_objective(load_config(None, [*KEYS, "data.blocks=2"]))
+    for row, kept in zip(checkpoints, whole["checkpoints"], strict=True):
+        file = run.path / row["file"]
+        assert (row["step"], str(file)) == (kept["step"], kept["path"])
+        assert sha256(file) == row["sha256"]
+        loss, accuracy, gradient_P = loss_accuracy_gradient(objective.with_weights(load_file(file)))
+        assert row["loss"] == pytest.approx(loss, rel=1e-5)
+        assert row["accuracy"] == pytest.approx(accuracy)
+        assert row["gradient_norm"] == pytest.approx(float(gradient_P.double().norm()), rel=1e-4)
+    assert whole["weights"] == whole["checkpoints"][-1]["path"]
+    assert whole["weights_sha256"] == objective.with_weights(load_file(whole["weights"])).weights_sha256
+    assert whole["loss"] == checkpoints[-1]["loss"] < 0.2 < checkpoints[0]["loss"]
+    assert 1000 < len(curve) <= 2000
+    assert (curve[0]["step"], curve[-1]["step"]) == (1, 3000)
+    for row in curve:
+        assert row["learning_rate"] == learning_rate_at(row["step"] - 1, 3000, 0.001, "cosine", 50)
     assert not (run.path / "training").exists()
-    assert (run.path / "figures" / "training.png").stat().st_size > 10_000
-    assert "After 60 steps the mean loss is" in (run.path / "report.html").read_text()
 
 
-def test_mlflow_has_the_curve(trained):
-    client = MlflowClient(f"sqlite:///{trained['run_dir']}/../mlflow.db")
-    history = client.get_metric_history(trained["run_id"], "training/loss")
-    assert [point.step for point in history] == list(range(1, 61))
-    assert client.get_metric_history(trained["run_id"], "test_accuracy")[-1].value == trained["test_accuracy"]
+def test_page_and_figure(whole):
+    run = Path(whole["run_dir"])
+    assert (run / "figures" / "training.png").stat().st_size > 10_000
+    assert "After 3,000 steps of Adam" in (run / "report.html").read_text(encoding="utf-8")
 
 
-def test_killed_in_mid_training(archive, trained, tmp_path):
-    """The state file of a step that took place before the kill is all that is left of it."""
-    slow = ["train.batch_size=32", "train.steps=60000", "train.checkpoints=2"]
-    child = subprocess.Popen(
-        command(*words(archive, tmp_path, *slow)), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+def test_mlflow_shows_the_curve(whole):
+    client = MlflowClient(f"sqlite:///{Path(whole['run_dir']).parent / 'mlflow.db'}")
+    run = client.get_run(whole["run_id"])
+    assert run.info.status == "FINISHED"
+    run_table = dl.open_run(whole["run_dir"]).table("training").to_pylist()
+    curve = {point.step: point.value for point in client.get_metric_history(whole["run_id"], "batch_loss")}
+    assert curve == {row["step"]: row["loss"] for row in run_table}
+    losses = client.get_metric_history(whole["run_id"], "loss")
+    assert [(point.step, point.value) for point in losses][-1] == (3000, whole["loss"])
+    assert run.data.metrics["learning_rate"] == run_table[-1]["learning_rate"]
+
+
+def test_killed_in_mid_training_and_resumed_ends_with_the_same_bits(whole, out, capfd):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "distlandscape.cli.main", "train", *SETTINGS, "--workers", "0", "--out", str(out)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
-    deadline = time.monotonic() + 120
-    while not list(tmp_path.glob("*/training/state-*.safetensors")):
-        assert child.poll() is None, child.stderr.read()
-        assert time.monotonic() < deadline
+    wait_for_state(out, process)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    (run_dir,) = out.glob("train-*")
+    states = dl.open_run(run_dir).log.events("training")
+    assert dl.open_run(run_dir).stages() == []
+    assert 0 < states[-1]["step"] < 3000
+    assert main(["resume", str(run_dir), "--json"]) == 0
+    result = json.loads(capfd.readouterr().out)
+    for key in ("loss", "accuracy", "gradient_norm", "weights_sha256"):
+        assert result[key] == whole[key], key
+    tables = [
+        {name: dl.open_run(r["run_dir"]).table(name) for name in ("training", "checkpoints")} for r in (result, whole)
+    ]
+    assert tables[0] == tables[1]
+    assert not (run_dir / "training").exists()
+
+
+def wait_for_state(out, process):
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        assert process.poll() is None, "the run ended before it could be disturbed"
+        if any('"event": "training"' in file.read_text() for file in out.glob("*/log.jsonl")):
+            return
         time.sleep(0.02)
-    os.kill(child.pid, signal.SIGKILL)
-    child.communicate()
-    (run,) = [dl.open_run(path.parent) for path in tmp_path.glob("*/run.json")]
-    state = run.log.events("training")[-1]
-    assert 0 < state["step"] < 60000
-    # A shorter training with the same beginning, which the state fits: the schedule is constant.
-    config = (run.path / "config.yaml").read_text().replace("steps: 60000", f"steps: {state['step'] + 40}")
-    (run.path / "config.yaml").write_text(config)
-    resumed = finish(["resume", str(run.path), "--json"])
-    fresh = finish([*words(archive, tmp_path, *slow, f"train.steps={state['step'] + 40}"), "--json"])
-    assert resumed["steps"] == fresh["steps"] == state["step"] + 40
-    one, other = load_file(resumed["weights"]), load_file(fresh["weights"])
-    assert resumed["weights_sha256"] == fresh["weights_sha256"]
-    assert all((one[name] == other[name]).all() for name in one)
-    assert resumed["test_loss"] == fresh["test_loss"]
+    pytest.fail("no state of the training was kept")
 
 
-def finish(arguments):
-    done = subprocess.run(command(*arguments), capture_output=True, text=True, timeout=170, check=False)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
-
-
-def test_a_diverged_training_is_not_offered_for_resumption(archive, tmp_path, capfd):
-    assert main(words(archive, tmp_path, "train.learning_rate=1e30", "train.optimizer=sgd")) == 2
-    err = capfd.readouterr().err
-    assert "training diverged at step" in err
-    assert "go on with" not in err
-    (run,) = [dl.open_run(path.parent) for path in tmp_path.glob("*/run.json")]
-    assert run.status == "failed"
+def test_changed_files_are_not_gone_on_with(out, capfd):
+    assert main(["train", *SETTINGS, "--set", "train.steps=60", *LOCAL, "--out", str(out)]) == 0
+    run = dl.open_run(json.loads(capfd.readouterr().out)["run_dir"])
+    log = run.path / "log.jsonl"
+    lines = log.read_text().splitlines(keepends=True)
+    log.write_text("".join(line for line in lines if '"event": "ended"' not in line and '"evaluation' not in line))
+    (run.path / "weights" / "step-000001.safetensors").write_bytes(b"something else")
     assert main(["resume", str(run.path)]) == 2
-    assert "training diverged" in capfd.readouterr().err
-    assert "Start a new run." in (run.path / "report.html").read_text()
+    assert "step-000001.safetensors is missing or was changed" in capfd.readouterr().err
+
+
+def test_a_diverged_training_is_not_offered_for_resume(out, capfd):
+    steep = ["--set", "train.learning_rate=1e30", "--set", "train.optimizer=sgd", "--set", "train.warmup_steps=0"]
+    assert main(["train", *SETTINGS, *steep, *LOCAL, "--out", str(out)]) == 2
+    stderr = capfd.readouterr().err
+    assert "lower train.learning_rate" in stderr
+    (run_dir,) = out.glob("train-*")
+    assert "go on with" not in stderr
+    assert dl.open_run(run_dir).status == "failed"
+    page = (run_dir / "report.html").read_text(encoding="utf-8")
+    assert "This run failed." in page
+    assert "distlandscape resume" not in page
+    for path in (run_dir, out):
+        assert main(["resume", str(path)]) == 2
+    stderr = capfd.readouterr().err
+    assert "would fail again" in stderr
+    assert "no unfinished run" in stderr
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    ("changes", "words"),
     [
-        (["train.steps=0"], "leaves nothing to train"),
-        (["data.split=test"], "training uses the train split"),
-        (["train.warmup_steps=61"], "more than the 60 steps"),
+        (["train.steps=0"], "set train.steps to 1 or more"),
+        (["train.warmup_steps=6000"], "train.warmup_steps=6000 is more than train.steps=3000; lower it"),
     ],
 )
-def test_what_cannot_be_trained(archive, tmp_path, capfd, changes, message):
-    assert main(words(archive, tmp_path, *changes)) == 2
-    assert message in capfd.readouterr().err
-    assert list(tmp_path.iterdir()) == []
+def test_what_cannot_be_meant_is_said_before_anything_is_made(tmp_path, capfd, changes, words):
+    options = [part for key in changes for part in ("--set", key)]
+    assert main(["train", *SETTINGS, *options, *LOCAL, "--out", str(tmp_path)]) == 2
+    assert words in capfd.readouterr().err
+    assert not list(tmp_path.glob("train-*"))
 
 
-def test_the_command_that_is_offered_measures_the_weights(trained, tmp_path, capfd):
-    quick = ["spectrum.k=2", "spectrum.density_steps=5", "spectrum.density_draws=1", "spectrum.trace_probes=2"]
-    arguments = ["--config", f"{trained['run_dir']}/config.yaml", "--set", f"model.weights={trained['weights']}"]
-    more = [word for a in ["train.steps=0", "spectrum.tol=1e-2", *quick] for word in ("--set", a)]
-    assert main(["spectrum", *arguments, *more, "--out", str(tmp_path), "--json"]) == 0
+def test_held_out_samples_are_measured_where_the_study_has_them(out, capfd, monkeypatch):
+    rest = build_objective(load_config(None, [*KEYS, "data.samples=100", "data.seed=5", "data.blocks=1"]))
+    monkeypatch.setattr(StudyContext, "test_objective", rest)
+    few = ["--set", "train.steps=60", "--set", "train.checkpoints=2"]
+    assert main(["train", *SETTINGS, *few, *LOCAL, "--out", str(out)]) == 0
     result = json.loads(capfd.readouterr().out)
-    assert result["weights_sha256"] == trained["weights_sha256"]
-    assert result["loss"] == trained["loss"]
+    run = dl.open_run(result["run_dir"])
+    for row in run.table("checkpoints").to_pylist():
+        there = rest.with_weights(load_file(run.path / row["file"]))
+        loss, accuracy, _ = loss_accuracy_gradient(there)
+        assert row["test_loss"] == pytest.approx(loss, rel=1e-5)
+        assert row["test_accuracy"] == accuracy
+    assert (result["test_loss"], result["test_accuracy"]) == (row["test_loss"], row["test_accuracy"])
+    assert "on held-out samples they are" in (run.path / "report.html").read_text(encoding="utf-8")
+    assert any("on held-out samples" in line for line in summary_lines("train", result))
 
 
-def test_a_source_without_a_test_split_is_fine(tmp_path):
-    arguments = ["train", "--set", "train.steps=3", "--workers", "0", "--out", str(tmp_path), "--json"]
-    done = subprocess.run([*command(*arguments)], capture_output=True, text=True, check=False, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    result = json.loads(done.stdout)
-    assert result["test_loss"] is None
+def test_the_summary_ends_with_the_command_that_measures_the_weights(out, capfd):
+    few = ["--set", "train.steps=10", "--set", "train.warmup_steps=2", "--set", "train.checkpoints=2"]
+    assert main(["train", *SETTINGS, *few, "--workers", "0", "--out", str(out)]) == 0
+    lines = capfd.readouterr().out.splitlines()
+    (line,) = [line for line in lines if line.startswith("measure them:")]
+    program, *arguments = shlex.split(line.partition(":")[2])
+    assert (program, arguments[0]) == ("distlandscape", "spectrum")
+    small = ["--set", "spectrum.k=1", "--set", "spectrum.max_steps=12", "--set", "spectrum.tol=0.5"]
+    small += ["--set", "spectrum.density_steps=4", "--set", "spectrum.trace_probes=2"]
+    assert main([*arguments, *small, *LOCAL, "--out", str(out)]) in (0, 3)
+    measured = json.loads(capfd.readouterr().out)
+    (run_dir,) = out.glob("train-*")
+    assert measured["loss"] == dl.open_run(run_dir).result["loss"]

@@ -106,7 +106,7 @@ def test_deep_linear_modes():
 )
 def test_planted_gaps_are_found(outliers, ratio, bulk, scale, seed):
     """Outliers within a factor of 1.4 of their neighbours, a bulk within a factor of 2 in all, a gap between them."""
-    top = ratio * max(bulk) * 1.4 ** np.linspace(0, 3, outliers)
+    top = ratio * max(bulk) * 1.4 ** np.arange(outliers)
     values = scale * np.concatenate([top, bulk])
     np.random.default_rng(seed).shuffle(values)
     gap = find_gap(values)

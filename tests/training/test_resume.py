@@ -1,114 +1,154 @@
-"""A training cut anywhere and gone on with ends in the same bits."""
+"""A training that goes on from a kept state ends with the bits of one that was never interrupted."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 from safetensors.torch import load, save
+from torch import nn
 
 import distlandscape as dl
-from distlandscape.errors import Diverged
+from distlandscape.models import build_model
 from distlandscape.training import train
 from tests.helpers import samples
-from tests.models.factories import dropout_net
+from tests.models.factories import dropout_net, tied
 
-SETTINGS = {"steps": 14, "seed": 3, "learning_rate": 0.05, "momentum": 0.9, "batch_size": 10, "warmup_steps": 3}
-
-
-class Cut(Exception):
-    """The crash."""
+STEPS = 14
+KEEP_AT = [0, 1, 5, 9, STEPS]
 
 
-class Memory:
-    """Keeps every state as bytes, as a file would."""
+class Interruption(Exception):
+    pass
 
-    def __init__(self, content=None):
-        self.content, self.steps = content, []
+
+class Kept:
+    """A journal in memory, by way of the bytes of a file, that keeps every state and cuts off at a step."""
+
+    def __init__(self, cut=None, state=None):
+        self.cut, self.content, self.began = cut, state, None
 
     def restore(self):
-        return None if self.content is None else load(self.content)
+        if self.content is None:
+            return None
+        self.began, content = self.content
+        return self.began, load(content)
 
-    def offer(self, step, state):
-        self.steps.append(step)
-        self.content = save(dict(state()))
-
-
-@pytest.fixture(scope="module")
-def objective():
-    torch.manual_seed(0)
-    return dl.Objective(dropout_net(), samples((16,), 3), weight_decay=1e-3)
+    def commit(self, step, state):
+        self.content = (step, save(state()))
+        if step == self.cut:
+            raise Interruption
 
 
-def run(objective, state=None, cut=None, **changes):
-    kept = {}
-
-    def report(step, loss):
-        if step == cut:
-            raise Cut
+def run(objective, journal=None, **settings):
+    weights, losses = {}, {}
 
     def keep(step, model):
-        kept[step] = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+        weights[step] = {name: tensor.clone() for name, tensor in model.state_dict().items()}
 
-    options = {**SETTINGS, "keep_at": [0, 5, 9, 14], "keep": keep, "report": report, **changes}
-    curve = train(objective, state=state, **options)
-    return kept, curve
-
-
-def same(one, other):
-    return all(torch.equal(one[name], other[name]) for name in one)
-
-
-@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
-@pytest.mark.parametrize("schedule", ["constant", "cosine", "step"])
-@pytest.mark.parametrize("cut", [1, 4, 9, 14])
-def test_same_bits(objective, optimizer, schedule, cut):
-    options = {"optimizer": optimizer, "schedule": schedule}
-    whole, curve = run(objective, **options)
-    memory = Memory()
-    with pytest.raises(Cut):
-        run(objective, memory, cut, **options)
-    torch.manual_seed(99)  # what else goes on in the process does not matter
-    again = Memory(memory.content)
-    rest, same_curve = run(objective, again, **options)
-    assert again.steps[0] == cut - 1  # the step under way is done again, none before
-    assert set(rest) == {step for step in whole if step >= cut - 1}
-    assert all(same(rest[step], whole[step]) for step in rest)
-    assert torch.equal(curve, same_curve)
+    train(
+        objective,
+        **{"steps": STEPS, "seed": 3, "learning_rate": 0.05, "momentum": 0.9, "batch_size": 10, **settings},
+        keep_at=KEEP_AT,
+        keep=keep,
+        report=losses.__setitem__,
+        journal=journal,
+    )
+    return weights, losses
 
 
-def test_cut_twice(objective):
+def plain():
+    return build_model("mlp", (4, 4), 3, {"hidden": [6]}, seed=0)
+
+
+def hidden_buffer():
+    """A buffer that moves and that a state dict leaves out."""
+
+    class Counting(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(16, 3)
+            self.register_buffer("calls", torch.zeros(1), persistent=False)
+
+        def forward(self, x):
+            if self.training:
+                self.calls += 1
+            return self.layer(x.flatten(1)) * (1 + 0.01 * self.calls)
+
+    return Counting()
+
+
+@pytest.mark.parametrize("cut", [1, 5, 7, 13])
+@pytest.mark.parametrize("factory", [plain, dropout_net, tied, hidden_buffer])
+@pytest.mark.parametrize("settings", [{"optimizer": "sgd"}, {"optimizer": "adam", "schedule": "cosine"}])
+def test_interrupted_and_resumed_equals_uninterrupted(cut, factory, settings):
+    torch.manual_seed(0)
+    objective = dl.Objective(factory(), samples((4, 4), 3), weight_decay=0.01)
+    whole, losses = run(objective, warmup_steps=3, **settings)
+    first = Kept(cut)
+    with pytest.raises(Interruption):
+        run(objective, first, warmup_steps=3, **settings)
+    torch.manual_seed(1)  # another process has another random state
+    torch.rand(5)
+    second = Kept(state=first.content)
+    rest, more = run(objective, second, warmup_steps=3, **settings)
+    assert second.began == cut
+    assert min(more) == cut + 1
+    assert list(rest) == [step for step in KEEP_AT if step >= cut]
+    for step, weights in rest.items():
+        assert all(torch.equal(tensor, whole[step][name]) for name, tensor in weights.items())
+    assert all(losses[step] == loss for step, loss in more.items())
+
+
+def test_the_state_a_training_starts_from_is_not_kept_again():
+    objective = dl.Objective(plain(), samples((4, 4), 3))
+    journal = Kept()
+    run(objective, journal, steps=1)
+    assert journal.content is None
+
+
+def test_interrupted_twice():
+    torch.manual_seed(0)
+    objective = dl.Objective(dropout_net(), samples((16,), 3))
     whole = run(objective)[0]
-    memory = Memory()
+    state = None
     for cut in (4, 11):
-        with pytest.raises(Cut):
-            run(objective, memory, cut)
-    assert same(run(objective, memory)[0][14], whole[14])
+        journal = Kept(cut, state)
+        with pytest.raises(Interruption):
+            run(objective, journal)
+        state = journal.content
+    rest = run(objective, Kept(state=state))[0]
+    assert all(torch.equal(tensor, whole[STEPS][name]) for name, tensor in rest[STEPS].items())
 
 
-def test_a_state_from_long_ago_is_as_good(objective):
-    """States are kept now and then; what came since is done again."""
-
-    class Seldom(Memory):
-        def offer(self, step, state):
-            if step % 6 == 5:
-                super().offer(step, state)
-
-    whole = run(objective)[0]
-    memory = Seldom()
-    with pytest.raises(Cut):
-        run(objective, memory, 10)
-    assert memory.steps == [5]
-    assert same(run(objective, memory)[0][14], whole[14])
+def test_a_journal_changes_nothing_nor_does_momentum_zero():
+    objective = dl.Objective(plain(), samples((4, 4), 3))
+    whole = run(objective, momentum=0.0)[0]
+    journaled = run(objective, Kept(), momentum=0.0)[0]
+    first = Kept(6)
+    with pytest.raises(Interruption):
+        run(objective, first, momentum=0.0)
+    resumed = run(objective, Kept(state=first.content), momentum=0.0)[0]
+    for other in (journaled, resumed):
+        assert all(torch.equal(tensor, whole[STEPS][name]) for name, tensor in other[STEPS].items())
 
 
-def test_state_costs_nothing_where_it_is_not_taken(objective):
-    class Never(Memory):
-        def offer(self, step, state):
-            assert callable(state)
+def test_the_global_random_state_is_left_alone_by_a_resume():
+    torch.manual_seed(0)
+    objective = dl.Objective(dropout_net(), samples((16,), 3))
+    first = Kept(6)
+    with pytest.raises(Interruption):
+        run(objective, first)
+    before = torch.get_rng_state()
+    run(objective, Kept(state=first.content))
+    assert torch.equal(torch.get_rng_state(), before)
 
-    assert same(run(objective, Never())[0][14], run(objective)[0][14])
 
+def test_divergence_is_an_error_that_no_resume_cures():
+    from distlandscape.errors import TrainingError
 
-def test_divergence_is_told_apart(objective):
-    with pytest.raises(Diverged, match=r"lower train\.learning_rate"):
+    objective = dl.Objective(plain(), samples((4, 4), 3))
+    with pytest.raises(TrainingError, match=r"lower train\.learning_rate"):
         run(objective, learning_rate=1e30)
+    one = dl.Objective(dropout_net(), samples((16,), 3))
+    with pytest.raises(TrainingError, match=r"change train\.batch_size"):
+        run(one, batch_size=1)
