@@ -93,6 +93,9 @@ def train(
                 group["lr"] = learning_rate_at(step, steps, learning_rate, schedule, warmup_steps)
             rule.zero_grad()
             torch.autograd.backward(loss)
+            for parameter in parameters:
+                if parameter.grad is None:  # the loss does not know it, but weight decay does
+                    parameter.grad = torch.zeros_like(parameter)
             rule.step()
             report(step + 1, float(loss.detach()) + decay)
 

@@ -112,6 +112,24 @@ def test_weight_decay_spares_what_the_objective_does_not_move(name):
         assert torch.equal(kept[key], parameter) == key.startswith("1.")
 
 
+class WithSpare(nn.Module):
+    """A network with a parameter that its loss does not know."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear, self.spare = nn.Linear(4, 3), nn.Parameter(torch.ones(2))
+
+    def forward(self, x):
+        return self.linear(x)
+
+
+def test_weight_decay_moves_what_the_loss_does_not_know():
+    whole = dl.Objective(WithSpare(), samples((4,), 3, N), dtype=torch.float64, weight_decay=0.5)
+    place = whole.names.index("spare")
+    theta, _ = trained(whole, steps=3, momentum=0.0)
+    assert torch.allclose(whole.split(theta)[place], torch.full((2,), (1 - 0.05 * 0.5) ** 3, dtype=torch.float64))
+
+
 def test_an_unknown_rule_is_refused(objective):
     with pytest.raises(dl.InputError, match=r"train\.optimizer='lion' is unknown; known: sgd, adam"):
         trained(objective, optimizer="lion")
