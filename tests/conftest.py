@@ -6,6 +6,10 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 import pytest
 import torch
+from hypothesis import settings
+
+settings.register_profile("tests", deadline=None)  # another test may hold the other core
+settings.load_profile("tests")
 
 
 @pytest.fixture(autouse=True, scope="session")

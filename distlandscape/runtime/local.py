@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -10,6 +10,7 @@ import torch
 from distlandscape.errors import InputError
 from distlandscape.objective import Objective
 from distlandscape.runtime.evaluate import BlockFunction, Evaluator, Sums
+from distlandscape.runtime.runner import Task
 from distlandscape.runtime.tree import Subtree
 
 
@@ -51,6 +52,17 @@ class LocalRunner:
     def map_blocks(self, objective: Objective, function: BlockFunction, arrays: Sequence[Any] = ()) -> Sums:
         """See Runner.map_blocks."""
         return self._evaluator.subtree_sums(objective, function, arrays, [Subtree(0, objective.data.blocks)])[0]
+
+    def map_tasks(
+        self, function: Task, items: Sequence[Any], done: Callable[[int, Any], None] | None = None
+    ) -> list[Any]:
+        """See Runner.map_tasks."""
+        results = []
+        for index, item in enumerate(items):
+            results.append(function(item))
+            if done is not None:
+                done(index, results[-1])
+        return results
 
 
 def default_device() -> torch.device:

@@ -19,6 +19,7 @@ from distlandscape.objective import Objective
 from distlandscape.runtime import session
 from distlandscape.runtime.evaluate import BlockFunction, Sums, default_micro_batch
 from distlandscape.runtime.local import check_sizes
+from distlandscape.runtime.runner import Task
 from distlandscape.runtime.tree import Subtree, finish, shares
 
 START_SECONDS = 180.0  # for all workers to come up
@@ -142,11 +143,56 @@ class Pool:
                     nodes += zip(dealt[slot], ray.get(reference), strict=True)
                 except RayActorError:
                     losses[slot] += 1
-                    self._replace(slot, dealt[slot], losses[slot], objective)
+                    share = dealt[slot]
+                    last = share[-1].start + share[-1].size - 1
+                    self._replace(slot, f"blocks {share[0].start}–{last} of {objective.data.blocks}", losses[slot])
                     pending[submit(slot)] = slot
                 except RayTaskError as error:
                     raise error.cause or error from error  # no cause where it could not be sent
         return finish(nodes, _add_arrays)
+
+    def map_tasks(
+        self, function: Task, items: Sequence[Any], done: Callable[[int, Any], None] | None = None
+    ) -> list[Any]:
+        """See Runner.map_tasks; a worker has one task at a time, the next is sent as soon as it is free.
+
+        Raises:
+            WorkerFailure: the same task was lost four times.
+        """
+        import ray
+        from ray.exceptions import RayActorError, RayTaskError
+
+        assert self._actors, "a Pool is used as a context manager: with Pool(…) as pool"
+        results: list[Any] = [None] * len(items)
+        waiting, losses = list(range(len(items)))[::-1], [0] * len(items)
+        running: dict[Any, tuple[int, int]] = {}  # slot and index of each task under way
+
+        def send(slot: int) -> None:
+            if waiting:
+                index = waiting.pop()
+                running[self._actors[slot].call.remote(function, items[index])] = (slot, index)
+
+        for slot in range(self.workers):
+            send(slot)
+        while running:
+            ended, _ = ray.wait(list(running), num_returns=1, timeout=QUIET_SECONDS)
+            if not ended:
+                self._kill_hung(sorted(slot for slot, _ in running.values()))
+            for reference in ended:
+                slot, index = running.pop(reference)
+                try:
+                    results[index] = ray.get(reference)
+                except RayActorError:
+                    losses[index] += 1
+                    self._replace(slot, f"task {index + 1} of {len(items)}", losses[index])
+                    waiting.append(index)
+                except RayTaskError as error:
+                    raise error.cause or error from error  # no cause where it could not be sent
+                else:
+                    if done is not None:
+                        done(index, results[index])
+                send(slot)
+        return results
 
     def _ship(self, objective: Objective) -> tuple[str, Any]:
         """Put an objective into the store once; workers keep it under its key."""
@@ -180,14 +226,13 @@ class Pool:
         homes: list[tuple[str, int, str]] = ray.get(pings)
         return homes
 
-    def _replace(self, slot: int, share: list[Subtree], losses: int, objective: Objective) -> None:
-        blocks = f"blocks {share[0].start}–{share[-1].start + share[-1].size - 1}"
+    def _replace(self, slot: int, share: str, losses: int) -> None:
         if losses >= ATTEMPTS:
             raise WorkerFailure(
-                f"{losses} workers died one after another on {blocks} of {objective.data.blocks}; look for memory"
-                " (lower runtime.micro_batch) or bad samples there, then resume"
+                f"{losses} workers died one after another on {share}; look for memory (lower runtime.micro_batch) or"
+                " bad samples there, then resume"
             )
-        self._on_event(f"worker {slot} (process {self._homes[slot][1]}) was lost; its {blocks} are computed again")
+        self._on_event(f"worker {slot} (process {self._homes[slot][1]}) was lost; its {share} are done again")
         self._actors[slot] = self._new_actor()
         (self._homes[slot],) = self._wait_ready([self._actors[slot]])
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from distlandscape.objective import Objective
 from distlandscape.runtime.evaluate import BlockFunction, Sums
+
+Task = Callable[[Any], Any]
+Done = Callable[[int, Any], None]
 
 
 class Runner(Protocol):
@@ -36,4 +39,13 @@ class Runner(Protocol):
         """Sum ``function(objective, batch, *arrays)`` over all samples, in float64 along the block tree.
 
         Cost: one pass.
+        """
+
+    def map_tasks(
+        self, function: Task, items: Sequence[Any], done: Callable[[int, Any], None] | None = None
+    ) -> list[Any]:
+        """``function(item)`` of every item, in the order of the items; each runs on one worker.
+
+        ``function`` is pure and importable by name: a task whose worker died is done again on another. ``done`` is told
+        index and result of each task as it ends, in the order in which they end.
         """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import ray
@@ -38,6 +38,11 @@ class BlockWorker:
             self._objective = None  # before the next one arrives: two would not fit
             self._objective = (key, ray.get(objective[0]))
         return self._evaluator.subtree_sums(self._objective[1], function, arrays, subtrees)
+
+    def call(self, function: Callable[[Any], Any], item: Any) -> Any:
+        """One task of map_tasks."""
+        torch.set_num_threads(self._threads)
+        return function(item)
 
     @ray.method(concurrency_group="control")
     def ping(self) -> tuple[str, int, str]:

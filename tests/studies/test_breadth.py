@@ -98,7 +98,7 @@ def test_the_test_split_is_measured_and_the_train_split_trained_on(archive, capf
 
 def test_a_factory_in_a_users_module(archive, capfd):
     """Like those of torchvision: options alone, BatchNorm, no knowledge of the data."""
-    name = ["model.name=tests.models.factories:small_resnet", "model.options={num_classes: 2}", "train.steps=10"]
+    name = ["model.name=tests.models.factories:small_resnet", "model.options={num_classes: 2}", "train.steps=2"]
     population, chosen = spectrum(archive, capfd, *name)
     same(population, eigenvalues(objective_of(population, chosen), dl.Hessian))
     fixed = [*name, "objective.norm=batch", "objective.norm_samples=30", "objective.weight_decay=0.01"]

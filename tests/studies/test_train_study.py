@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from mlflow import MlflowClient
 from safetensors.torch import load_file
@@ -19,9 +20,10 @@ import distlandscape as dl
 from distlandscape.cli.main import main
 from distlandscape.cli.summary import summary_lines
 from distlandscape.config import load_config
+from distlandscape.data import load_source
 from distlandscape.files import sha256
 from distlandscape.runtime import loss_accuracy_gradient
-from distlandscape.studies.context import StudyContext, build_objective
+from distlandscape.studies.context import build_objective
 from distlandscape.training import learning_rate_at
 
 KEYS = [
@@ -170,19 +172,26 @@ def test_what_cannot_be_meant_is_said_before_anything_is_made(tmp_path, capfd, c
     assert not list(tmp_path.glob("train-*"))
 
 
-def test_held_out_samples_are_measured_where_the_study_has_them(out, capfd, monkeypatch):
-    rest = build_objective(load_config(None, [*KEYS, "data.samples=100", "data.seed=5", "data.blocks=1"]))
-    monkeypatch.setattr(StudyContext, "test_objective", rest)
-    few = ["--set", "train.steps=60", "--set", "train.checkpoints=2"]
-    assert main(["train", *SETTINGS, *few, *LOCAL, "--out", str(out)]) == 0
+def test_held_out_samples_are_those_of_the_test_split(out, tmp_path, capfd):
+    rng = np.random.default_rng(0)
+    y, y_test = np.arange(160) % 4, np.arange(70) % 3  # one class is missing among the held-out samples
+    x, x_test = (np.eye(4)[labels] + 0.4 * rng.standard_normal((len(labels), 4)) for labels in (y, y_test))
+    np.savez(tmp_path / "split.npz", x=x.astype("f4"), y=y, x_test=x_test.astype("f4"), y_test=y_test)
+    keys = ["data.source=npz", f"data.path={tmp_path / 'split.npz'}", "model.options={hidden: [6]}"]
+    keys += ["train.steps=60", "train.checkpoints=2", "train.learning_rate=0.1", "train.batch_size=32"]
+    options = [part for key in keys for part in ("--set", key)]
+    assert main(["train", *options, *LOCAL, "--out", str(out)]) == 0
     result = json.loads(capfd.readouterr().out)
     run = dl.open_run(result["run_dir"])
+    store = load_source("npz", str(tmp_path / "split.npz"), split="test")
+    rest = build_objective(load_config(None, keys)).with_data(store)
     for row in run.table("checkpoints").to_pylist():
         there = rest.with_weights(load_file(run.path / row["file"]))
         loss, accuracy, _ = loss_accuracy_gradient(there)
         assert row["test_loss"] == pytest.approx(loss, rel=1e-5)
         assert row["test_accuracy"] == accuracy
     assert (result["test_loss"], result["test_accuracy"]) == (row["test_loss"], row["test_accuracy"])
+    assert result["test_accuracy"] > 0.6
     assert "on held-out samples they are" in (run.path / "report.html").read_text(encoding="utf-8")
     assert any("on held-out samples" in line for line in summary_lines("train", result))
 
