@@ -100,6 +100,26 @@ class SpectrumConfig(_Section):
     trace_probes: Integer = Field(16, ge=2)
 
 
+class TheoryConfig(_Section):
+    """The random model: its parameters, and what is swept."""
+
+    classes: Integer = Field(10, ge=2)
+    examples: Integer = Field(300, ge=1)
+    dim: Integer = Field(1000, ge=2)
+    sigma_c: Real = Field(1.0, ge=0, description="cluster means of the logit gradients")
+    sigma_e: Real = Field(1.0, gt=0, description="what scatters around them")
+    sigma_z: Real = Field(1.0, ge=0, description="logits")
+    labels: Literal["sampled", "uniform", "argmax"] = "sampled"
+    draws: Integer = Field(20, ge=2)
+    seed: Integer = Field(0, ge=0, le=MAX_SEED)
+    growth: tuple[Annotated[Real, Field(ge=0, le=4)], ...] = Field(
+        (0.0, 0.5, 1.0), description="exponents α of σ_c² ∝ σ_z^α along training"
+    )
+    largest_sigma_z: Real = Field(6.0, gt=0, description="end of the sweep over σ_z")
+    points: Integer = Field(12, ge=2, description="of the sweep, for each α")
+    planes: tuple[Annotated[Integer, Field(ge=2)], ...] = (20, 60, 180)
+
+
 class RuntimeConfig(_Section):
     """Where the products run."""
 
@@ -126,6 +146,7 @@ class RunConfig(_Section):
     objective: ObjectiveConfig = ObjectiveConfig()
     train: TrainConfig = TrainConfig()
     spectrum: SpectrumConfig = SpectrumConfig()
+    theory: TheoryConfig = TheoryConfig()
     runtime: RuntimeConfig = RuntimeConfig()
     tracking: TrackingConfig = TrackingConfig()
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from distlandscape.cli.summary import summary_lines
 
 if TYPE_CHECKING:
-    from distlandscape.studies.runner import Outcome
+    from distlandscape.studies.execute import Outcome
 
 
 def add_study_options(parser: argparse.ArgumentParser) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 def summary_lines(study: str, result: dict[str, Any]) -> list[str]:
     """A few lines for people from the result.json of a study."""
-    lines = _train(result) if study == "train" else _spectrum(result)
+    lines = {"train": _train, "theory": _theory}.get(study, _spectrum)(result)
     return [
         "",
         *lines,
@@ -54,6 +54,25 @@ def _train(result: dict[str, Any]) -> list[str]:
         f"weights:      {result['weights']}",
         f"measure them: distlandscape {shlex.join(measure)}",
     ]
+
+
+def _theory(result: dict[str, Any]) -> list[str]:
+    rows = {
+        "outlier": "top",
+        "bulk_edge": "bulk",
+        "overlap": "overlap",
+        "confinement": "confinement",
+        "trace": "trace",
+        "frobenius": "frobenius",
+        "trace_over_frobenius": "trace_over_frobenius",
+    }
+    lines = [f"random model of {result['classes']} classes, {result['draws']} draws in {result['wall_s']:.0f} s", ""]
+    lines.append("                          predicted    mean of draws")
+    for name, column in rows.items():
+        predicted = result["predicted"][name]
+        told = f"{predicted:>12.5g}" if predicted is not None else "        none"
+        lines.append(f"  {name:<22}{told}    {result['measured'][column]:.5g} ± {result['stderr'][column]:.2g}")
+    return lines
 
 
 def _subject(result: dict[str, Any]) -> str:

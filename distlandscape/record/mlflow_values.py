@@ -155,6 +155,7 @@ def _result_scalars(result: dict[str, Any]) -> Iterator[tuple[str, float]]:
     for name in ("trace", "frobenius"):
         estimate = result.get(name) or {}
         values[name], values[f"{name}_stderr"] = estimate.get("value"), estimate.get("stderr")
+    values |= {_key(name): value for name, value in (result.get("metrics") or {}).items()}
     values["lambda_1"] = max(_numbers(result, "eigenvalues"), default=None)
     values["lambda_min"] = min(_numbers(result, "lowest"), default=None)
     values["residual_max"] = max(_numbers(result, "residuals"), default=None)

@@ -63,6 +63,7 @@ class StudyPage:
         optional: those of them that a finished run may lack.
         doubts: what stands between the reader and the numbers of a run that ended well.
         folded: further tables.
+        of_a_network: whether the subject is that of a model on data.
     """
 
     subject: Callable[[RunView], str]
@@ -72,6 +73,7 @@ class StudyPage:
     optional: tuple[str, ...]
     doubts: Callable[[RunView], list[Notice]]
     folded: Callable[[RunView], list[Rows]]
+    of_a_network: bool = True
 
     def drawn(self, view: RunView) -> dict[str, Figure]:
         """The figures that can be drawn from the tables there are."""

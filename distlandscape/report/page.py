@@ -105,6 +105,8 @@ def _subject(view: RunView, page: StudyPage) -> str:
     data = view.result.get("data") or (view.config.get("data") or {}).get("source")
     on = f" on {data}" if data else ""
     subject = page.subject(view)
+    if not page.of_a_network:
+        return subject
     return redact(f"{subject} of {model}{on}" if model else f"{subject}{on}")
 
 

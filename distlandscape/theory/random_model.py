@@ -111,6 +111,28 @@ class RandomModel:
 
     def sample(self) -> Draw:
         """One draw; equal seeds give equal draws. Memory: N·C·D numbers; time: that times min(N·C, D)."""
+        C, N = self.classes, self.examples
+        p_NC, y_N, c_CD, J_NCD = self._gradients()
+        slope_NC = p_NC.copy()
+        slope_NC[np.arange(N), y_N] -= 1
+        gradient_D = np.einsum("nc,ncd->d", slope_NC, J_NCD) / N
+        values, V_kD = _leading(_factor(p_NC, J_NCD), min(N * (C - 1), self.dim), C - 1)
+        return Draw(
+            gradient=gradient_D,
+            eigenvalues=values,
+            confinement=float(np.square(V_kD @ gradient_D).sum() / np.square(gradient_D).sum()),
+            overlap=_overlap(V_kD, c_CD - c_CD.mean(0)) if self.sigma_c else 0.0,
+            trace=float(values.sum()),
+            frobenius=float(np.sqrt(np.square(values).sum())),
+        )
+
+    def factor(self) -> Array:
+        """A (N·C, D) of the draw that ``sample`` describes, with G = AᵀA."""
+        p_NC, _, _, J_NCD = self._gradients()
+        return _factor(p_NC, J_NCD)
+
+    def _gradients(self) -> tuple[Array, npt.NDArray[np.int64], Array, Array]:
+        """Probabilities, labels, cluster means and logit gradients of the draw."""
         C, N, D = self.classes, self.examples, self.dim
         generator = np.random.default_rng(self.seed)
         p_NC = softmax(self.sigma_z * generator.standard_normal((N, C)))
@@ -120,19 +142,7 @@ class RandomModel:
         J_NCD += c_CD
         if self.sigma_d:
             J_NCD += (self.sigma_d * generator.standard_normal((C, C, D)))[:, y_N].swapaxes(0, 1)
-        slope_NC = p_NC.copy()
-        slope_NC[np.arange(N), y_N] -= 1
-        gradient_D = np.einsum("nc,ncd->d", slope_NC, J_NCD) / N
-        values, V_kD = _leading(p_NC, J_NCD, C - 1)
-        centred_CD = c_CD - c_CD.mean(0)
-        return Draw(
-            gradient=gradient_D,
-            eigenvalues=values,
-            confinement=float(np.square(V_kD @ gradient_D).sum() / np.square(gradient_D).sum()),
-            overlap=_overlap(V_kD, centred_CD) if self.sigma_c else 0.0,
-            trace=float(values.sum()),
-            frobenius=float(np.sqrt(np.square(values).sum())),
-        )
+        return p_NC, y_N, c_CD, J_NCD
 
     def _draw_labels(self, p_NC: Array, generator: np.random.Generator) -> npt.NDArray[np.int64]:
         if self.labels == "argmax":
@@ -144,16 +154,21 @@ class RandomModel:
         return np.minimum(labels, self.classes - 1)
 
 
-def _leading(p_NC: Array, J_NCD: Array, k: int) -> tuple[Array, Array]:
-    """Non-zero eigenvalues of G, descending, and its k leading eigenvectors, from the smaller of two Gram matrices."""
+def _factor(p_NC: Array, J_NCD: Array) -> Array:
+    """A (N·C, D) with G = AᵀA."""
     N, C, D = J_NCD.shape
-    # diag p − p pᵀ = BᵀB with B = (I − u uᵀ) diag u, u = √p a unit vector: G = AᵀA with A = BJ/√N.
+    # diag p − p pᵀ = BᵀB with B = (I − u uᵀ) diag u, u = √p a unit vector, so A = BJ/√N.
     u_NC = np.sqrt(p_NC)
     A_NCD = u_NC[:, :, None] * J_NCD
     A_NCD -= u_NC[:, :, None] * np.einsum("nc,ncd->nd", u_NC, A_NCD)[:, None, :]
-    A = A_NCD.reshape(N * C, D) / np.sqrt(N)
-    rank = min(N * (C - 1), D)
-    if D <= N * C:
+    A: Array = A_NCD.reshape(N * C, D) / np.sqrt(N)
+    return A
+
+
+def _leading(A: Array, rank: int, k: int) -> tuple[Array, Array]:
+    """Non-zero eigenvalues of AᵀA, descending, and its k leading eigenvectors, by the smaller of two Gram matrices."""
+    rows, D = A.shape
+    if rows >= D:
         values, vectors = np.linalg.eigh(A.T @ A)
         return np.maximum(values[::-1][:rank], 0), vectors[:, ::-1][:, :k].T
     values, vectors = np.linalg.eigh(A @ A.T)

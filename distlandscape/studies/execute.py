@@ -1,0 +1,137 @@
+"""What every study shares around its work: lease, log, progress, workers, page, mirror, and how it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import signal
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from distlandscape.config import RunConfig
+from distlandscape.errors import Interrupted, TrainingError
+from distlandscape.record.mlflow_mirror import MlflowMirror
+from distlandscape.record.run import Run
+from distlandscape.runtime import LocalRunner, Pool
+from distlandscape.runtime.runner import Runner
+from distlandscape.studies.progress import Progress
+
+MakePage = Callable[[Path], Path]
+Work = Callable[[Progress, Callable[[], bool]], dict[str, Any]]  # progress, push to the mirror -> summary
+COMPLETE = ("converged", "done")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a finished study hands back."""
+
+    run: Run
+    result: dict[str, Any]
+    open_mlflow: str
+
+    @property
+    def converged(self) -> bool:
+        """Whether every requested tolerance was reached."""
+        return self.run.status == "done"
+
+
+def execute(run: Run, config: RunConfig, work: Work, make_page: MakePage) -> Outcome:
+    """Do the work of a run, under its lease, and record how it ends.
+
+    Raises:
+        RunLockedError: another process holds the run.
+        Interrupted: SIGINT or SIGTERM; the run can be resumed.
+    """
+    began = time.monotonic()
+    mirror = MlflowMirror(run, config.tracking.uri, config.tracking.experiment)
+    with run.lease(), _terminable():
+        run.log.repair()
+        run.log.append("started", pid=os.getpid(), workers=config.runtime.workers)
+        with Progress() as progress:
+            progress.say(f"run directory: {run.path}")
+            progress.say(f"after an interruption: distlandscape resume {shlex.quote(str(run.path))}")
+            if mirror.push() and mirror.run_id is not None and not run.stages():
+                run.adopt_id(mirror.run_id)
+            try:
+                result = work(progress, mirror.push)
+            except BaseException as error:
+                _end_badly(run, error, progress, make_page, mirror)
+                raise
+            progress.update("writing the page")
+            result = {
+                "run_id": run.run_id,
+                "run_dir": str(run.path),
+                "report": str(run.path / "report.html"),
+                **result,
+                "wall_s": round(run.seconds_before() + time.monotonic() - began, 3),
+                "workers": config.runtime.workers,
+                "transport": config.runtime.transport if config.runtime.workers else "local",
+            }
+            run.write_result(result)
+            status = "done" if result["status"] in COMPLETE else "unconverged"
+            run.log.append("ended", status=status, detail=result["status"])
+            make_page(run.path)
+            mirror.push(final=True)
+    return Outcome(run, result, mirror.url_hint)
+
+
+def make_runner(run: Run, config: RunConfig, progress: Progress) -> AbstractContextManager[Runner]:
+    """Where passes and tasks run, as configured; faults are told and logged."""
+    r = config.runtime
+
+    def event(text: str) -> None:
+        run.log.append("fault", text=text)
+        progress.say(text)
+
+    if r.workers == 0:
+        return nullcontext(LocalRunner(r.threads, r.micro_batch))
+    return Pool(
+        r.workers,
+        r.cpus_per_worker,
+        r.gpus_per_worker,
+        r.threads,
+        r.transport,
+        micro_batch=r.micro_batch,
+        on_event=event,
+    )
+
+
+def _end_badly(run: Run, error: BaseException, progress: Progress, make_page: MakePage, mirror: MlflowMirror) -> None:
+    """Mark the run, keep the traceback, show what there is; what goes wrong here must not hide the error itself."""
+    interrupted = isinstance(error, (KeyboardInterrupt, Interrupted))
+    if not interrupted:
+        (run.path / "error.txt").write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+        progress.say(f"the traceback is in {run.path / 'error.txt'}")
+    final = isinstance(error, TrainingError)
+    status = "interrupted" if interrupted else "failed"
+    run.log.append("ended", status=status, detail=str(error) or "interrupted", final=final)
+    if final:
+        progress.say("to resume this run would end alike; start a new one with other settings")
+    else:
+        progress.say(f"nothing is lost; go on with: distlandscape resume {shlex.quote(str(run.path))}")
+    try:
+        make_page(run.path)
+    except Exception as second:
+        progress.say(f"the page of the unfinished run could not be made ({second})")
+    mirror.push(final=True)
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM, which a scheduler sends before it kills, ends a run as Ctrl-C does: marked and resumable."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise Interrupted("stopped by SIGTERM")
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
