@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from distlandscape import data, models
+    from distlandscape import data, models, theory
     from distlandscape.errors import InputError
     from distlandscape.objective import Objective
     from distlandscape.record import open_run
@@ -28,6 +28,7 @@ _HOMES = {
     "frobenius_norm": "spectral",
     "gradient": "runtime",
     "models": "",
+    "theory": "",
     "open_run": "record",
     "overlap": "spectral",
     "spectral_density": "spectral",
@@ -50,6 +51,7 @@ __all__ = [
     "open_run",
     "overlap",
     "spectral_density",
+    "theory",
     "top_eigenpairs",
     "trace",
 ]

@@ -11,7 +11,7 @@ copyright = author
 release = version = _project["version"]
 
 extensions = ["myst_nb"]
-exclude_patterns = ["_build", "jupyter_execute"]
+exclude_patterns = ["_generated", "_build", "jupyter_execute"]
 nitpicky = True
 
 myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]

@@ -35,6 +35,7 @@ NAMES = [
     "open_run",
     "overlap",
     "spectral_density",
+    "theory",
     "top_eigenpairs",
     "trace",
 ]

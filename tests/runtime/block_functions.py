@@ -37,6 +37,33 @@ def refuse(objective, batch):
     raise ArithmeticError("this block function refuses")
 
 
+def square(item):
+    return item * item
+
+
+def pid_of(item):
+    return os.getpid()
+
+
+def die_once_at_three(task):
+    item, flag = task
+    if item == 3 and _first(flag):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return 10 * item
+
+
+def die_at_three(item):
+    if item == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return item
+
+
+def refuse_three(item):
+    if item == 3:
+        raise ArithmeticError("three is refused")
+    return item
+
+
 def _first(flag):
     try:
         Path(flag).touch(exist_ok=False)

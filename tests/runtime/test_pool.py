@@ -116,3 +116,36 @@ BAD_SIZES = [
 def test_bad_sizes_are_refused_before_anything_starts(options):
     with pytest.raises(InputError):
         Pool(**options)
+
+
+def test_tasks_come_back_in_order_from_all_workers():
+    told = []
+    with Pool(3, cpus_per_worker=0.5) as workers_pool:
+        results = workers_pool.map_tasks(block_functions.square, range(20), lambda i, result: told.append((i, result)))
+        pids = set(workers_pool.map_tasks(block_functions.pid_of, range(30)))
+        assert workers_pool.map_tasks(block_functions.square, []) == []
+        assert pids <= set(workers_pool.pids)
+    assert results == [i * i for i in range(20)] == LocalRunner().map_tasks(block_functions.square, range(20))
+    assert sorted(told) == list(enumerate(results))
+
+
+def test_a_task_whose_worker_died_is_done_again(tmp_path):
+    events = []
+    items = [(i, str(tmp_path / "flag")) for i in range(8)]
+    with Pool(2, cpus_per_worker=0.5, on_event=events.append) as workers_pool:
+        assert workers_pool.map_tasks(block_functions.die_once_at_three, items) == [10 * i for i in range(8)]
+    assert len(events) == 1
+    assert "task 4 of 8 are done again" in events[0]
+
+
+def test_a_task_that_kills_every_worker_is_named():
+    named = pytest.raises(WorkerFailure, match="4 workers died one after another on task 4 of 6")
+    with Pool(1, cpus_per_worker=0.5, on_event=lambda text: None) as workers_pool, named:
+        workers_pool.map_tasks(block_functions.die_at_three, range(6))
+
+
+def test_an_error_in_a_task_is_raised_and_the_pool_goes_on():
+    with Pool(2, cpus_per_worker=0.5) as workers_pool:
+        with pytest.raises(ArithmeticError, match="three is refused"):
+            workers_pool.map_tasks(block_functions.refuse_three, range(6))
+        assert workers_pool.map_tasks(block_functions.square, range(5)) == [0, 1, 4, 9, 16]

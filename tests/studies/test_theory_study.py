@@ -1,0 +1,107 @@
+"""The theory command: numbers, tables, page, resume; no network and no data."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+
+import distlandscape as dl
+from distlandscape.cli.main import main
+from distlandscape.studies import theory as study
+from distlandscape.theory import RandomModel
+
+KEYS = ["theory.examples=60", "theory.dim=150", "theory.draws=4", "theory.points=3", "theory.planes=[10, 40]"]
+WORDS = [word for key in KEYS for word in ("--set", key)]
+
+
+def run(out, capfd, *more, code=0):
+    assert main(["theory", *WORDS, *more, "--workers", "0", "--out", str(out), "--json"]) == code
+    return json.loads(capfd.readouterr().out)
+
+
+def same(one, other):
+    names = ("predicted", "measured", "stderr", "planes", "metrics")
+    assert all(one[name] == other[name] for name in names)
+
+
+def test_numbers_tables_page_and_mlflow(tmp_path, capfd):
+    result = run(tmp_path, capfd)
+    model = RandomModel(10, 60, 150, 1.0, 1.0, 1.0)
+    draws = [RandomModel(10, 60, 150, 1.0, 1.0, 1.0, seed=seed).sample() for seed in range(4)]
+    assert result["predicted"]["outlier"] == model.predict().outlier
+    assert result["measured"]["top"] == pytest.approx(np.mean([d.eigenvalues[:9].mean() for d in draws]), rel=1e-12)
+    found = dl.open_run(result["run_dir"])
+    table = found.table("draws").to_pydict()
+    assert table["confinement"] == pytest.approx([d.confinement for d in draws], rel=1e-9)
+    growth = found.table("growth").to_pylist()
+    assert len(growth) == 9
+    for row in growth:
+        assert row["sigma_c"] == pytest.approx(row["sigma_z"] ** (row["alpha"] / 2))
+    planes = found.table("planes").to_pydict()
+    assert [planes["plane"].count(d) for d in (10, 40)] == [10, 40]
+    assert sum(planes["curvature"][:10]) == pytest.approx(draws[0].trace * 10 / 150, rel=0.35)
+    page = (found.path / "report.html").read_text(encoding="utf-8")
+    assert "the random model of clustered logit gradients" in page
+    assert "Outliers are predicted at" in page
+    assert sorted(file.stem for file in (found.path / "figures").iterdir()) == [
+        "draws",
+        "growth",
+        "model_spectrum",
+        "planes",
+    ]
+    metrics = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db").get_run(result["run_id"]).data.metrics
+    assert metrics["predicted/outlier"] == result["predicted"]["outlier"]
+
+
+def test_a_crash_between_parts_is_resumed_to_the_same_numbers(tmp_path, capfd, monkeypatch):
+    whole = run(tmp_path / "whole", capfd)
+    real = study.perform
+
+    def crash(task):
+        if task.kind == "plane":
+            raise MemoryError("on purpose")
+        return real(task)
+
+    monkeypatch.setattr(study, "perform", crash)
+    out = tmp_path / "cut"
+    assert main(["theory", *WORDS, "--workers", "0", "--out", str(out)]) == 1
+    monkeypatch.setattr(study, "perform", real)
+    capfd.readouterr()
+    (path,) = [file.parent for file in out.glob("*/run.json")]
+    assert dl.open_run(path).stages() == ["draws", "growth"]
+    assert main(["resume", str(path), "--json"]) == 0
+    same(json.loads(capfd.readouterr().out), whole)
+
+
+def test_below_the_threshold(tmp_path, capfd):
+    result = run(tmp_path, capfd, "--set", "theory.sigma_c=0", "--set", "theory.points=2")
+    assert result["predicted"]["outlier"] is None
+    assert "No outliers are predicted above" in (dl.open_run(result["run_dir"]).path / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        ("theory.classes=1", "greater than or equal to 2"),
+        ("theory.examples=0", "greater than or equal to 1"),
+        ("theory.dim=-5", "greater than or equal to 2"),
+        ("theory.sigma_c=-1", "greater than or equal to 0"),
+        ("theory.sigma_e=0", "greater than 0"),
+        ("theory.sigma_z=nan", "finite"),
+        ("theory.labels=true_ones", "'sampled', 'uniform' or 'argmax'"),
+        ("theory.planes=[10, 2000]", "reach beyond theory.dim=150"),
+        ("theory.dim=100000000", "lower one of them"),
+        ("theory.draws=1", "greater than or equal to 2"),
+        ("theory.growth=[-1]", "greater than or equal to 0"),
+        ("theory.size=3", "unknown configuration key 'theory.size'"),
+    ],
+)
+def test_bad_input(tmp_path, capfd, key, message):
+    assert main(["theory", *WORDS, "--set", key, "--out", str(tmp_path / "out")]) == 2
+    err = capfd.readouterr().err
+    assert message in err
+    assert len(err.splitlines()) == 1
+    assert not list(tmp_path.glob("out/*"))
