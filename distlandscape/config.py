@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, ValidationError
@@ -100,6 +100,17 @@ class SpectrumConfig(_Section):
     trace_probes: Integer = Field(16, ge=2)
 
 
+class TheorySet(_Section):
+    """Parameters of the random model that differ from the section's own."""
+
+    classes: Integer | None = Field(None, ge=2)
+    examples: Integer | None = Field(None, ge=1)
+    dim: Integer | None = Field(None, ge=2)
+    sigma_c: Real | None = Field(None, ge=0)
+    sigma_e: Real | None = Field(None, gt=0)
+    sigma_z: Real | None = Field(None, ge=0)
+
+
 class TheoryConfig(_Section):
     """The random model: its parameters, and what is swept."""
 
@@ -118,6 +129,7 @@ class TheoryConfig(_Section):
     largest_sigma_z: Real = Field(6.0, gt=0, description="end of the sweep over σ_z")
     points: Integer = Field(12, ge=2, description="of the sweep, for each α")
     planes: tuple[Annotated[Integer, Field(ge=2)], ...] = (20, 60, 180)
+    sets: tuple[TheorySet, ...] = Field((), description="further parameter sets, each with as many draws")
 
 
 class RuntimeConfig(_Section):
@@ -231,7 +243,9 @@ _MESSAGES = {
 def _known_keys(location: tuple[int | str, ...]) -> list[str]:
     model: type[BaseModel] = RunConfig
     for part in location[:-1]:
-        annotation = model.model_fields[str(part)].annotation
-        assert isinstance(annotation, type) and issubclass(annotation, BaseModel)
-        model = annotation
+        if isinstance(part, int):  # an element of a list, whose model was taken with the list
+            continue
+        annotation = model.model_fields[part].annotation
+        models = [a for a in (annotation, *get_args(annotation)) if isinstance(a, type) and issubclass(a, BaseModel)]
+        model = models[0]
     return sorted(model.model_fields)

@@ -123,7 +123,20 @@ def changed_value(section, key):
     """Another valid value of a key."""
     default = getattr(section(), key)
     candidates = [default + 1 if isinstance(default, int) else None, 0.25, 7, "npz", (1, 2), {"a": 1}]
-    candidates += ["mse", "float64", "gauss_newton", ("a",), "test", "unit", "batch", "adam", "cosine", "data"]
+    candidates += [
+        "mse",
+        "float64",
+        "gauss_newton",
+        ("a",),
+        "test",
+        "unit",
+        "batch",
+        "adam",
+        "cosine",
+        "data",
+        "uniform",
+        ({},),
+    ]
     for value in candidates:
         try:
             if value is not None and value != default and getattr(section(**{key: value}), key) != default:
@@ -167,7 +180,7 @@ NUMBERS = [
     (f"{section}.{key}", model)
     for section, model in sections().items()
     for key, field in model.model_fields.items()
-    if any(kind in str(field.annotation) for kind in ("int", "float")) and key != "classes"
+    if any(kind in str(field.annotation) for kind in ("int", "float")) and "tuple" not in str(field.annotation)
 ]
 
 

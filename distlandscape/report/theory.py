@@ -106,7 +106,22 @@ def _rows(view: RunView) -> list[Rows]:
         predicted = result["predicted"][name]
         told = "none" if predicted is None else number(predicted, 5)
         rows.append((label, told, with_error(result["measured"][column], result["stderr"][column])))
-    return [Rows("Predicted and measured", ("quantity", "predicted", "mean of draws"), rows)]
+    return [Rows("Predicted and measured", ("quantity", "predicted", "mean of draws"), rows), *_sets(view)]
+
+
+def _sets(view: RunView) -> list[Rows]:
+    """Further parameter sets, a row each: prediction / mean of the draws."""
+    table = view.tables.get("sets")
+    if table is None:
+        return []
+    names = ("outlier", "bulk_edge", "overlap", "confinement")
+    parameters = ("classes", "examples", "dim", "sigma_c", "sigma_e", "sigma_z")
+    rows: list[tuple[str, ...]] = []
+    for row in table.to_pylist():
+        cells = [f"{number(row[f'predicted_{name}'], 3)} / {number(row[name], 3)}" for name in names]
+        rows.append((", ".join(f"{row[p]:g}" for p in parameters), *cells))
+    head = ("C, N, D, σ_c, σ_E, σ_z", *(NAMES[name][0] for name in names))
+    return [Rows("Further parameter sets: predicted / mean of draws", head, rows)]
 
 
 PAGE = StudyPage(

@@ -17,16 +17,26 @@ from distlandscape.studies.progress import Progress
 from distlandscape.theory import RandomModel, goe_spike, hyperplane_semicircle
 from distlandscape.theory.experiments import Task, perform
 
+PARAMETERS = ("classes", "examples", "dim", "sigma_c", "sigma_e", "sigma_z")
+# Quantities of a prediction, and what of a draw they are compared with.
+COLUMNS = {
+    "outlier": "top",
+    "bulk_edge": "bulk",
+    "overlap": "overlap",
+    "confinement": "confinement",
+    "trace": "trace",
+    "frobenius": "frobenius",
+}
 SCALARS = ("top", "bulk", "overlap", "confinement", "trace", "frobenius")
 
 
 def check(config: RunConfig) -> None:
     """Raise InputError for what cannot be drawn."""
     t = config.theory
-    model_of(config)
+    sets_of(config)
     if max(t.planes, default=0) > t.dim:
         raise InputError(f"theory.planes={list(t.planes)} reach beyond theory.dim={t.dim}; lower them")
-    numbers = t.classes * t.examples * t.dim
+    numbers = max(m.classes * m.examples * m.dim for m in (model_of(config), *sets_of(config)))
     if numbers > 2**28:
         raise InputError(
             f"theory: classes × examples × dim is {numbers:,} numbers a draw, more than {2**28:,}; lower one of them"
@@ -39,11 +49,18 @@ def model_of(config: RunConfig) -> RandomModel:
     return RandomModel(t.classes, t.examples, t.dim, t.sigma_c, t.sigma_e, t.sigma_z, labels=t.labels, seed=t.seed)
 
 
+def sets_of(config: RunConfig) -> list[RandomModel]:
+    """The models of the further parameter sets."""
+    base = model_of(config)
+    return [dataclasses.replace(base, **s.model_dump(exclude_none=True)) for s in config.theory.sets]
+
+
 def measure(run: Run, config: RunConfig, runner: Runner, progress: Progress) -> dict[str, Any]:
     """Draw, sweep, cut with planes; returns the summary that becomes result.json."""
     t, model = config.theory, model_of(config)
     growth = _growth_models(config, model)
-    progress.plan(t.draws + len(growth) + len(t.planes))
+    sets = sets_of(config)
+    progress.plan(t.draws * (1 + len(sets)) + len(growth) + len(t.planes))
 
     def stage(name: str, tasks: list[Task], pack: Callable[[list[dict[str, Any]]], Stage]) -> Stage:
         committed = run.stage(name)
@@ -57,9 +74,13 @@ def measure(run: Run, config: RunConfig, runner: Runner, progress: Progress) -> 
     draws = stage("draws", [Task("draw", m) for m in seeds], _pack_draws)
     grown = stage("growth", [Task("draw", m) for _, m in growth], _pack_draws)
     planes = stage("planes", [Task("plane", model, d) for d in t.planes], _pack_planes)
+    others = [dataclasses.replace(m, seed=t.seed + i) for m in sets for i in range(t.draws)]
+    further = stage("sets", [Task("draw", m) for m in others], _pack_draws) if sets else None
     predicted = dataclasses.asdict(model.predict())
     _write_draws(run, draws)
     _write_growth(run, growth, grown)
+    if further is not None:
+        _write_sets(run, sets, further, t.draws)
     pictures = _write_planes(run, config, draws, planes)
     means = {name: float(draws.arrays[name].mean()) for name in SCALARS}
     errors = {name: float(draws.arrays[name].std(ddof=1) / np.sqrt(t.draws)) for name in SCALARS}
@@ -124,6 +145,20 @@ def _write_growth(run: Run, growth: list[tuple[float, RandomModel]], grown: Stag
             }
         )
     run.write_table("growth", pa.Table.from_pylist(rows))
+
+
+def _write_sets(run: Run, sets: list[RandomModel], further: Stage, draws: int) -> None:
+    """One row a parameter set: prediction, mean of the draws, its standard error."""
+    rows = []
+    for index, model in enumerate(sets):
+        told = dataclasses.asdict(model.predict())
+        mine = {name: further.arrays[name][index * draws : (index + 1) * draws] for name in SCALARS}
+        row: dict[str, Any] = {name: getattr(model, name) for name in PARAMETERS}
+        for name, column in COLUMNS.items():
+            row |= {f"predicted_{name}": told[name], name: float(mine[column].mean())}
+            row[f"{name}_stderr"] = float(mine[column].std(ddof=1) / np.sqrt(draws))
+        rows.append(row)
+    run.write_table("sets", pa.Table.from_pylist(rows))
 
 
 def _write_planes(run: Run, config: RunConfig, draws: Stage, planes: Stage) -> list[dict[str, Any]]:

@@ -76,6 +76,19 @@ def test_a_crash_between_parts_is_resumed_to_the_same_numbers(tmp_path, capfd, m
     same(json.loads(capfd.readouterr().out), whole)
 
 
+def test_further_parameter_sets(tmp_path, capfd):
+    sets = "theory.sets=[{sigma_z: 2.0}, {classes: 4, sigma_c: 0.5}]"
+    result = run(tmp_path, capfd, "--set", sets)
+    found = dl.open_run(result["run_dir"])
+    rows = found.table("sets").to_pylist()
+    assert [(row["classes"], row["sigma_c"], row["sigma_z"]) for row in rows] == [(10, 1.0, 2.0), (4, 0.5, 1.0)]
+    model = RandomModel(4, 60, 150, 0.5, 1.0, 1.0)
+    draws = [RandomModel(4, 60, 150, 0.5, 1.0, 1.0, seed=seed).sample() for seed in range(4)]
+    assert rows[1]["outlier"] == pytest.approx(np.mean([d.eigenvalues[:3].mean() for d in draws]), rel=1e-12)
+    assert rows[1]["predicted_outlier"] == model.predict().outlier
+    assert "Further parameter sets" in (found.path / "report.html").read_text(encoding="utf-8")
+
+
 def test_below_the_threshold(tmp_path, capfd):
     result = run(tmp_path, capfd, "--set", "theory.sigma_c=0", "--set", "theory.points=2")
     assert result["predicted"]["outlier"] is None
@@ -96,6 +109,9 @@ def test_below_the_threshold(tmp_path, capfd):
         ("theory.dim=100000000", "lower one of them"),
         ("theory.draws=1", "greater than or equal to 2"),
         ("theory.growth=[-1]", "greater than or equal to 0"),
+        ("theory.sets=[{classes: 1}]", "'theory.sets.0.classes' is 1"),
+        ("theory.sets=[{planes: 2}]", "unknown configuration key"),
+        ("theory.sets=5", "it must be a list"),
         ("theory.size=3", "unknown configuration key 'theory.size'"),
     ],
 )
