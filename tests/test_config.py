@@ -122,7 +122,7 @@ def sections():
 def changed_value(section, key):
     """Another valid value of a key."""
     default = getattr(section(), key)
-    candidates = [default + 1 if isinstance(default, int) else None, 0.25, 7, "npz", (1, 2), {"a": 1}]
+    candidates = [default + 1 if isinstance(default, int) else None, 0.25, 7, "npz", (1, 2), (3, 4), {"a": 1}]
     candidates += [
         "mse",
         "float64",
