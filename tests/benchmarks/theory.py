@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from distlandscape.theory import RandomModel
 from tests.theory.simulations import CASES, errors
 from tests.theory.test_random_model import SETS
 
+OUTSIDE = (50, 60, 1000, 1.0, 1.0, 1.0)  # C is not far below N
 SIZES = ((60, 40), (180, 40), (540, 20))
 FOLDER = Path(__file__).parents[2] / "docs" / "_generated"
 
@@ -29,9 +31,11 @@ def spikes() -> str:
 def random_model() -> str:
     """Predictions beside the means of twenty draws."""
     lines = ["| parameters | outliers | bulk edge | overlap | Tr/‖·‖_F | confinement |", "|---|---|---|---|---|---|"]
-    for parameters in SETS:
+    for parameters in (*SETS, OUTSIDE):
         model = RandomModel(*parameters)
-        p = model.predict()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the last set is outside the range on purpose
+            p = model.predict()
         draws = [dataclasses.replace(model, seed=seed).sample() for seed in range(20)]
         k = model.classes - 1
         pairs = [
