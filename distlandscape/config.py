@@ -136,7 +136,9 @@ class RuntimeConfig(_Section):
     """Where the products run."""
 
     workers: Integer = Field(2, ge=0, description="Ray actors; 0 runs in the driver, without Ray")
-    transport: Literal["store"] = "store"
+    transport: Literal["store", "collective"] = Field(
+        "store", description="store: vectors in the driver; collective: sharded over the workers"
+    )
     cpus_per_worker: Real = Field(1, gt=0)
     gpus_per_worker: Real = Field(0, ge=0)
     threads: Integer | None = Field(None, ge=1, description="threads per worker; None: the CPUs a worker has")

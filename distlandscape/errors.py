@@ -20,5 +20,9 @@ class WorkerFailure(RuntimeError):
     """Workers kept dying on the same piece of work; the run stops, nothing is lost (exit code 1)."""
 
 
+class GenerationLost(WorkerFailure):
+    """A worker that held slices of vectors is gone, and the vectors with it; what was committed is not."""
+
+
 class Interrupted(RuntimeError):
     """The run was asked to stop (SIGINT, SIGTERM) and can be resumed (exit code 130)."""

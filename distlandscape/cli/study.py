@@ -25,7 +25,7 @@ def add_study_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", metavar="DIR", default="results", help="folder for run directories (results)")
     parser.add_argument("--workers", metavar="N", type=int, help="Ray workers; 0 computes in this process")
-    parser.add_argument("--transport", metavar="NAME", help="how vectors travel: store")
+    parser.add_argument("--transport", metavar="NAME", help="where vectors live: store (driver), collective (workers)")
     add_json_option(parser)
 
 

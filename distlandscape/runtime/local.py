@@ -12,6 +12,8 @@ from distlandscape.objective import Objective
 from distlandscape.runtime.evaluate import BlockFunction, Evaluator, Sums
 from distlandscape.runtime.runner import Task
 from distlandscape.runtime.tree import Subtree
+from distlandscape.spectral.driver import TensorSpace
+from distlandscape.spectral.space import Space
 
 
 class LocalRunner:
@@ -52,6 +54,13 @@ class LocalRunner:
     def map_blocks(self, objective: Objective, function: BlockFunction, arrays: Sequence[Any] = ()) -> Sums:
         """See Runner.map_blocks."""
         return self._evaluator.subtree_sums(objective, function, arrays, [Subtree(0, objective.data.blocks)])[0]
+
+    def recover(self) -> None:
+        """See Runner.recover; there is nothing to lose here."""
+
+    def space(self, objective: Objective) -> Space:
+        """See Runner.space."""
+        return TensorSpace(objective.parameters, objective.dtype)
 
     def map_tasks(
         self, function: Task, items: Sequence[Any], done: Callable[[int, Any], None] | None = None

@@ -22,7 +22,8 @@ from distlandscape.objective import Objective
 from distlandscape.runtime.evaluate import BlockFunction
 from distlandscape.runtime.local import LocalRunner
 from distlandscape.runtime.runner import Runner
-from distlandscape.spectral.driver import TensorSpace
+from distlandscape.runtime.shard_space import Handle, ShardSpace
+from distlandscape.spectral.space import Space, Vectors
 
 PASS_BYTES = 2**28  # float64 sums of all vectors of one pass: more vectors are split over several
 
@@ -46,17 +47,25 @@ class CurvatureOperator:
         require_second_derivative(objective)
         self.objective = objective
         self.runner: Runner = pool if pool is not None else LocalRunner()
-        self.space = TensorSpace(objective.parameters, objective.dtype)
         self.shape = (objective.parameters, objective.parameters)
         self.dtype = objective.dtype
         self.passes = 0
 
-    def apply(self, vectors: Tensor | npt.NDArray[Any] | Sequence[Tensor]) -> Tensor:
+    @property
+    def space(self) -> Space:
+        """Where vectors live: in the driver, or sharded over the workers of a pool."""
+        return self.runner.space(self.objective)
+
+    def apply(self, vectors: Vectors) -> Any:
         """Products with K rows (K, P), as rows; one pass (several where K·P is very large).
+
+        Vectors of a sharded space give such vectors back; tensors and arrays give a tensor.
 
         Raises:
             InputError: rows of another length.
         """
+        if isinstance(vectors, Sequence) and len(vectors) and isinstance(vectors[0], Handle):
+            return self._sharded(vectors)
         rows = torch.stack([_tensor(v) for v in vectors]) if isinstance(vectors, Sequence) else _tensor(vectors)
         if rows.ndim != 2 or rows.shape[1] != self.shape[0]:
             raise InputError(f"apply needs rows (K, {self.shape[0]}), not {tuple(rows.shape)}")
@@ -79,6 +88,16 @@ class CurvatureOperator:
             self.passes += 1
         return out
 
+    def _sharded(self, vectors: Sequence[Handle]) -> list[Handle]:
+        space = self.space
+        assert isinstance(space, ShardSpace), "handles belong to a sharded space"
+        outs = [space.handle() for _ in vectors]
+        decay = self.objective.weight_decay if self.decays else 0.0
+        indices = [v.index for v in vectors], [o.index for o in outs]
+        space.record("products", type(self).products, self.arguments, *indices, decay)
+        self.passes += 1
+        return outs
+
     def __matmul__(self, other: Tensor | npt.NDArray[Any]) -> Tensor:
         """``H @ v`` for (P,), ``H @ V`` for columns (P, K)."""
         columns = _tensor(other)
@@ -87,7 +106,8 @@ class CurvatureOperator:
                 f"the operator is {self.shape}: it needs ({self.shape[0]},) or ({self.shape[0]}, K), not"
                 f" {tuple(columns.shape)}"
             )
-        return self.apply(columns[None])[0] if columns.ndim == 1 else self.apply(columns.T).T
+        rows: Tensor = self.apply(columns[None] if columns.ndim == 1 else columns.T)
+        return rows[0] if columns.ndim == 1 else rows.T
 
     def to_scipy(self) -> LinearOperator:
         """The same as a scipy LinearOperator; a product costs one pass."""

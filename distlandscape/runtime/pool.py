@@ -17,14 +17,18 @@ import numpy as np
 from distlandscape.errors import InputError, WorkerFailure
 from distlandscape.objective import Objective
 from distlandscape.runtime import session
+from distlandscape.runtime.collective import Collective
 from distlandscape.runtime.evaluate import BlockFunction, Sums, default_micro_batch
 from distlandscape.runtime.local import check_sizes
 from distlandscape.runtime.runner import Task
 from distlandscape.runtime.tree import Subtree, finish, shares
+from distlandscape.spectral.driver import TensorSpace
+from distlandscape.spectral.space import Space
 
 START_SECONDS = 180.0  # for all workers to come up
 QUIET_SECONDS = 5.0  # without any result, after which workers are asked whether they live
 PING_SECONDS = 10.0  # a worker that does not answer for so long is hung
+TRANSPORTS = ("store", "collective")
 ATTEMPTS = 4  # of one share, on as many workers
 
 
@@ -40,7 +44,7 @@ class Pool:
         cpus_per_worker: CPUs reserved for each.
         gpus_per_worker: GPUs reserved for each.
         threads: torch threads of each; None: the CPUs it has. Equal bits are promised at equal threads.
-        transport: "store".
+        transport: "store": vectors in the driver; "collective": vectors and bases sharded over the workers.
         micro_batch: samples at a time; None: a fixed rule by device type.
         on_event: told in words when a worker was lost, hung or replaced; None: written to standard error.
 
@@ -60,8 +64,8 @@ class Pool:
         micro_batch: int | None = None,
         on_event: Callable[[str], None] | None = None,
     ) -> None:
-        if transport != "store":
-            raise InputError(f"transport {transport!r} is unknown; known: 'store'")
+        if transport not in TRANSPORTS:
+            raise InputError(f"transport {transport!r} is unknown; known: {', '.join(map(repr, TRANSPORTS))}")
         if workers < 1:
             raise InputError(f"workers={workers}: a pool needs at least 1; leave the pool out to run in this process")
         if not cpus_per_worker > 0 or not gpus_per_worker >= 0:
@@ -76,12 +80,15 @@ class Pool:
         self._homes: list[tuple[str, int, str]] = []  # host, process and device of each worker
         self._objective: tuple[Objective, str, Any] | None = None
         self._owns_ray = False
+        self._collective: Collective | None = None
 
     def __enter__(self) -> Pool:
         self._owns_ray = session.connect(self.workers * float(self._resources["num_cpus"]))
         try:
             self._actors = [self._new_actor() for _ in range(self.workers)]
             self._homes = self._wait_ready(self._actors)
+            if self.transport == "collective":
+                self._collective = Collective(self._actors, session.node_address(), self._ship, self._kill_hung)
         except BaseException:
             self.__exit__(None, None, None)
             raise
@@ -94,7 +101,7 @@ class Pool:
 
         for actor in self._actors:
             ray.kill(actor)
-        self._actors, self._homes, self._objective = [], [], None
+        self._actors, self._homes, self._objective, self._collective = [], [], None, None
         if self._owns_ray:
             session.disconnect()
 
@@ -150,6 +157,22 @@ class Pool:
                 except RayTaskError as error:
                     raise error.cause or error from error  # no cause where it could not be sent
         return finish(nodes, _add_arrays)
+
+    def recover(self) -> None:
+        """Start all workers anew after a lost generation: survivors of a hang may wait in an exchange for ever."""
+        import ray
+
+        for actor in self._actors:
+            ray.kill(actor)
+        self._actors[:] = [self._new_actor() for _ in range(self.workers)]
+        self._homes = self._wait_ready(self._actors)
+        self._on_event(f"all {self.workers} workers were started anew")
+
+    def space(self, objective: Objective) -> Space:
+        """See Runner.space."""
+        if self._collective is not None:
+            return self._collective.space(objective)
+        return TensorSpace(objective.parameters, objective.dtype)
 
     def map_tasks(
         self, function: Task, items: Sequence[Any], done: Callable[[int, Any], None] | None = None
@@ -234,6 +257,8 @@ class Pool:
             )
         self._on_event(f"worker {slot} (process {self._homes[slot][1]}) was lost; its {share} are done again")
         self._actors[slot] = self._new_actor()
+        if self._collective is not None:
+            self._collective.forget()
         (self._homes[slot],) = self._wait_ready([self._actors[slot]])
 
     def _kill_hung(self, slots: list[int]) -> None:

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from distlandscape.objective import Objective
 from distlandscape.runtime.evaluate import BlockFunction, Sums
+from distlandscape.spectral.space import Space
 
 Task = Callable[[Any], Any]
 Done = Callable[[int, Any], None]
@@ -40,6 +41,12 @@ class Runner(Protocol):
 
         Cost: one pass.
         """
+
+    def recover(self) -> None:
+        """Make workers usable again after a GenerationLost; vectors they held are gone."""
+
+    def space(self, objective: Objective) -> Space:
+        """Where the vectors of an objective's operators live."""
 
     def map_tasks(
         self, function: Task, items: Sequence[Any], done: Callable[[int, Any], None] | None = None

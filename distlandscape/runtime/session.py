@@ -57,6 +57,14 @@ def disconnect() -> None:
     ray.shutdown()
 
 
+def node_address() -> str:
+    """Address of this node that the workers of the session can reach."""
+    import ray
+
+    address: str = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
+    return address
+
+
 def _private_token() -> None:
     """Ray writes its token readable for everyone; make it the owner's."""
     token = Path.home() / ".ray" / "auth_token"

@@ -12,7 +12,9 @@ import torch
 
 from distlandscape.objective import Objective
 from distlandscape.runtime.evaluate import BlockFunction, Evaluator, Sums
+from distlandscape.runtime.group import Membership
 from distlandscape.runtime.local import default_device
+from distlandscape.runtime.shards import Command, Shards
 from distlandscape.runtime.tree import Subtree
 
 
@@ -23,6 +25,7 @@ class BlockWorker:
         self._threads = threads
         self._evaluator = Evaluator(default_device(), micro_batch)
         self._objective: tuple[str, Objective] | None = None
+        self._shards: Shards | None = None
 
     def run(
         self,
@@ -34,10 +37,28 @@ class BlockWorker:
     ) -> list[Sums]:
         """Sums over subtrees; the objective comes as a reference in a list, fetched when ``key`` is new."""
         torch.set_num_threads(self._threads)  # holds for the calling thread only, and actors change theirs
+        return self._evaluator.subtree_sums(self._hold(key, objective), function, arrays, subtrees)
+
+    def join(self, member: Membership, dim: int, dtype: torch.dtype) -> None:
+        """Become a member of a generation that holds vectors of ``dim`` entries; what was held before is forgotten."""
+        self._shards = None
+        self._shards = Shards(member, dim, dtype, self._evaluator.device)
+
+    def run_program(
+        self, key: str, objective: Sequence[ray.ObjectRef[Objective]], program: Sequence[Command]
+    ) -> list[Any]:
+        """Commands on sharded vectors; every rank is sent the same program."""
+        torch.set_num_threads(self._threads)
+        self._hold(key, objective)
+        assert self._shards is not None and self._objective is not None, "join comes before"
+        return self._shards.run(program, self._objective[1], self._evaluator)
+
+    def _hold(self, key: str, objective: Sequence[ray.ObjectRef[Objective]]) -> Objective:
+        """The objective, fetched when ``key`` is new."""
         if self._objective is None or self._objective[0] != key:
             self._objective = None  # before the next one arrives: two would not fit
             self._objective = (key, ray.get(objective[0]))
-        return self._evaluator.subtree_sums(self._objective[1], function, arrays, subtrees)
+        return self._objective[1]
 
     def call(self, function: Callable[[Any], Any], item: Any) -> Any:
         """One task of map_tasks."""

@@ -29,9 +29,10 @@ def gauss_newton_share(operator: GaussNewton, V_kP: Tensor, probes: int, seed: i
     Labels sampled from the model give gradients with E g gᵀ = G/N, so Σ_{i≤k} v_iᵀGv_i / Tr G is the confinement
     that sampled labels alone would show.
     """
-    products = operator.apply(V_kP)
-    heads = [float(operator.space.dots([v], [g])[0, 0]) for v, g in zip(V_kP, products, strict=True)]
-    rest, _ = probe_moments(operator, list(V_kP), probes, seed)
+    vectors = [operator.space.from_numpy(v.numpy()) for v in V_kP]
+    products = operator.apply(vectors)
+    heads = [float(operator.space.dots([v], [g])[0, 0]) for v, g in zip(vectors, products, strict=True)]
+    rest, _ = probe_moments(operator, vectors, probes, seed)
     stderr = float(np.std(rest, ddof=1) / np.sqrt(len(rest)))
     return Stage({}, {"heads": heads, "trace": float(sum(heads) + rest.mean()), "trace_stderr": stderr})
 

@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 
 from distlandscape.config import RunConfig
 from distlandscape.data import BlockStore, load_source
+from distlandscape.errors import GenerationLost
 from distlandscape.models import build_model, load_weights
 from distlandscape.objective import Objective
 from distlandscape.record.run import Run, Stage
@@ -17,6 +18,7 @@ from distlandscape.runtime.runner import Runner
 from distlandscape.studies.journal import RunJournal
 from distlandscape.studies.progress import Progress
 
+ATTEMPTS = 4  # of one stage, where workers that held vectors were lost
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
@@ -107,8 +109,18 @@ class StudyContext:
         done = self.run.stage(name)
         if done is None:
             self.progress.update(name)
-            journal = RunJournal(self.run, name, self.progress.step)
-            done = compute(journal)
+            for attempt in range(1, ATTEMPTS + 1):
+                journal = RunJournal(self.run, name, self.progress.step)  # begins where the last commit was
+                try:
+                    done = compute(journal)
+                    break
+                except GenerationLost as error:
+                    if attempt == ATTEMPTS:
+                        raise
+                    self.run.log.append("fault", text=str(error))
+                    self.progress.say(f"{error}; {name} goes on from its last commit")
+                    self.runner.recover()
+            assert done is not None, "the last attempt returned or raised"
             self.run.commit_stage(name, done)
             journal.close()
         return done

@@ -98,6 +98,11 @@ def resume_study(run: Run, make_page: MakePage, workers: int | None = None) -> O
 def resolve(config: RunConfig, study: str) -> RunConfig:
     """Fill in what depends on other keys, so that the record says what was done."""
     tree = config.model_dump(mode="json")
+    if config.runtime.transport == "collective" and config.runtime.workers == 0:
+        raise InputError(
+            "runtime.transport=collective shares vectors out among workers, but runtime.workers is 0; give workers, or"
+            " leave the transport out"
+        )
     if tree["train"]["steps"] is None:
         tree["train"]["steps"] = 0 if config.model.weights is not None and study != "train" else 500
     if tree["train"]["checkpoints"] is None:

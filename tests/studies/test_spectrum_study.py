@@ -131,6 +131,26 @@ def test_two_workers_one_killed_give_the_same_bits(local_run, out):
 
 
 @pytest.mark.ray
+def test_sharded_vectors_and_a_killed_worker_give_the_same_bits(local_run, out):
+    """The slices of a killed worker are lost; the stage goes on from its last commit with workers started anew."""
+    process = subprocess.Popen(
+        command("spectrum", *SMALL, "--workers", "2", "--transport", "collective", "--json", "--out", str(out)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    _wait_for_log(out, process, '"event": "steps"', count=5)
+    victims = [pid for pid in descendants(process.pid) if "BlockWorker" in command_line(pid)]
+    os.kill(victims[0], signal.SIGKILL)
+    stdout, stderr = process.communicate(timeout=170)
+    assert process.returncode == 0, stderr
+    assert "goes on from its last commit" in stderr
+    result = json.loads(stdout)
+    same_numbers(result, local_run)
+    assert (result["workers"], result["transport"]) == (2, "collective")
+
+
+@pytest.mark.ray
 def test_driver_killed_and_resumed_elsewhere_gives_the_same_bits(local_run, out):
     process = subprocess.Popen(
         command("spectrum", *SMALL, "--workers", "2", "--out", str(out)),

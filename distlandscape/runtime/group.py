@@ -1,0 +1,80 @@
+"""One generation of workers that exchange slices: point to point, so that no backend chooses an order of sums.
+
+A generation is one membership of a process group. A group whose member died is never repaired: the workers that are
+left join a new generation, under a new prefix of the same store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed
+from torch import Tensor
+
+dist: Any = torch.distributed  # its stores and groups are not among what it exports to type checkers
+STEP_SECONDS = 120.0  # for one exchange; a peer that hangs for longer fails the generation
+
+
+@dataclass(frozen=True)
+class Membership:
+    """Where a worker meets the others.
+
+    Attributes:
+        host: of the driver's store.
+        port: of the driver's store.
+        generation: number of the membership, new after every fault.
+        rank: of this worker.
+        world: number of workers.
+    """
+
+    host: str
+    port: int
+    generation: int
+    rank: int
+    world: int
+
+
+class Group:
+    """The exchanges of one generation; every member calls them in the same order with tensors of agreed shapes."""
+
+    def __init__(self, member: Membership, device: torch.device) -> None:
+        timeout = timedelta(seconds=STEP_SECONDS)
+        store = dist.TCPStore(member.host, member.port, is_master=False, timeout=timeout)
+        prefixed = dist.PrefixStore(f"generation-{member.generation}", store)
+        self.rank, self.world = member.rank, member.world
+        self._group: Any = _backend(device)(prefixed, member.rank, member.world, timeout)
+
+    def swap(self, outgoing: Sequence[Tensor], incoming: Sequence[Tensor]) -> None:
+        """Send ``outgoing[r]`` to every other rank r and fill ``incoming[r]`` from it; empty tensors are not sent."""
+        works = []
+        for offset in range(1, self.world):
+            peer = (self.rank + offset) % self.world
+            if outgoing[peer].numel():
+                works.append(self._group.send([outgoing[peer].contiguous()], peer, 0))
+        for offset in range(1, self.world):
+            peer = (self.rank - offset) % self.world
+            if incoming[peer].numel():
+                works.append(self._group.recv([incoming[peer]], peer, 0))
+        for work in works:
+            work.wait()
+
+    def gather(self, own: Tensor, sizes: Sequence[int]) -> list[Tensor]:
+        """The ranks' tensors (sizes[r], …), that of this rank included."""
+        parts = [own if r == self.rank else own.new_empty((sizes[r], *own.shape[1:])) for r in range(self.world)]
+        self.swap([own] * self.world, parts)
+        return parts
+
+
+def serve_store(host: str, port: int = 0) -> Any:
+    """The store all generations meet in; it lives in the driver, which outlives every worker."""
+    return dist.TCPStore(host, port, is_master=True, wait_for_workers=False)
+
+
+def _backend(device: torch.device) -> Any:
+    if device.type == "cuda":
+        return dist.ProcessGroupNCCL
+    return dist.ProcessGroupGloo

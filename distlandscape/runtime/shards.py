@@ -1,0 +1,203 @@
+"""What one worker holds of sharded vectors: slices under numbers, slices of bases, and commands on them.
+
+A program is a list of commands, run in order by every worker alike; the answers of those that return numbers come back
+as one list. Numbers are the same on every rank: each gathers all float64 partials and adds them in the fixed tree.
+Shapes: S segments, M basis vectors, K vectors, P parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from distlandscape.objective import Objective
+from distlandscape.runtime.evaluate import BlockFunction, Evaluator
+from distlandscape.runtime.group import Group, Membership
+from distlandscape.runtime.tree import Subtree, finish, shares
+from distlandscape.spectral.driver import load_rows, save_rows
+from distlandscape.spectral.segments import Segments, tree_sum
+from distlandscape.spectral.slices import Slice, SliceBasis
+from distlandscape.spectral.space import Array
+
+Command = tuple[Any, ...]  # name of a method of Shards, its arguments
+
+
+class PeerFailed(RuntimeError):
+    """Another rank raised; its error says why."""
+
+
+class Shards:
+    """This rank's slices of every vector and basis of a space.
+
+    Args:
+        member: the generation to join.
+        dim: P.
+        dtype: of vectors.
+        device: where slices and products live.
+    """
+
+    def __init__(self, member: Membership, dim: int, dtype: torch.dtype, device: torch.device) -> None:
+        self.group = Group(member, device)
+        self.cut = Segments(dim)
+        self.slices = [Slice(self.cut, self.cut.share(member.world, r), dtype, device) for r in range(member.world)]
+        self.own, self.device, self.dtype = self.slices[member.rank], device, dtype
+        self.vectors: dict[int, Tensor] = {}
+        self.bases: dict[int, SliceBasis] = {}
+
+    def run(self, program: Sequence[Command], objective: Objective, evaluator: Evaluator) -> list[Any]:
+        """Do the commands; returns the answers that are not None."""
+        answers = []
+        for name, *arguments in program:
+            if name == "products":
+                self.products(objective, evaluator, *arguments)
+            else:
+                answers.append(getattr(self, f"do_{name}")(*arguments))
+        return [answer for answer in answers if answer is not None]
+
+    def do_random(self, out: int, seed: int, probe: int, kind: Any) -> None:
+        """Make a probe."""
+        self.vectors[out] = self.own.random(seed, probe, kind)
+
+    def do_put(self, out: int, pieces: Sequence[Any]) -> None:
+        """Take this rank's piece of a vector the driver cut up."""
+        piece = torch.from_numpy(np.array(pieces[self.group.rank]))
+        self.vectors[out] = piece.to(device=self.device, dtype=self.dtype)
+
+    def do_get(self, index: int) -> np.ndarray[Any, Any]:
+        """This rank's slice."""
+        return self.vectors[index].cpu().numpy()
+
+    def do_drop(self, indices: Sequence[int]) -> None:
+        """Forget vectors."""
+        for index in indices:
+            self.vectors.pop(index, None)
+
+    def do_dots(self, xs: Sequence[int], ys: Sequence[int]) -> Array:
+        """(K, L) inner products."""
+        return self._sum(self.own.dots([self.vectors[x] for x in xs], [self.vectors[y] for y in ys]))
+
+    def do_combine(self, outs: Sequence[int], xs: Sequence[int], coefficients: Array) -> None:
+        """Linear combinations of vectors."""
+        made = self.own.combine([self.vectors[x] for x in xs], coefficients)
+        self.vectors |= dict(zip(outs, made, strict=True))
+
+    def do_basis(self, basis: int, capacity: int) -> None:
+        """An empty basis."""
+        self.bases[basis] = self.own.basis(capacity)
+
+    def do_drop_basis(self, basis: int) -> None:
+        """Forget a basis."""
+        self.bases.pop(basis, None)
+
+    def do_orthogonalize(self, basis: int, out: int, w: int) -> tuple[Array, float]:
+        """Gram-Schmidt twice; the float64 remainder becomes vector ``out``."""
+        rows, remainder = self.bases[basis], self.vectors[w].to(torch.float64, copy=True)
+        total = np.zeros(rows.size)
+        for _ in range(2):
+            coefficients = self._sum(rows.project(remainder))
+            remainder = rows.subtract(remainder, coefficients)
+            total += coefficients
+        self.vectors[out] = remainder
+        return total, float(np.sqrt(self._sum(self.own.dots([remainder], [remainder]))[0, 0]))
+
+    def do_project(self, basis: int, w: int) -> Array:
+        """(M,) inner products with a basis."""
+        return self._sum(self.bases[basis].project(self.vectors[w]))
+
+    def do_append(self, basis: int, w: int, scale: float) -> None:
+        """One more basis vector."""
+        self.bases[basis].append(self.vectors[w], scale)
+
+    def do_row(self, basis: int, out: int, index: int) -> None:
+        """A basis vector as a vector."""
+        self.vectors[out] = self.bases[basis].row(index)
+
+    def do_basis_combine(self, basis: int, outs: Sequence[int], coefficients: Array) -> None:
+        """Ritz vectors."""
+        self.vectors |= dict(zip(outs, self.bases[basis].combine(coefficients), strict=True))
+
+    def do_compress(self, basis: int, coefficients: Array) -> None:
+        """See SliceBasis.compress."""
+        self.bases[basis].compress(coefficients)
+
+    def do_save(self, basis: int, folder: str, start: int) -> tuple[str, str]:
+        """Write this rank's slice of new basis vectors."""
+        return save_rows(self.bases[basis], Path(folder), start)
+
+    def do_load(self, basis: int, folder: str, size: int) -> None:
+        """Read basis vectors back, whoever wrote them."""
+        load_rows(self.bases[basis], Path(folder), size)
+
+    def products(
+        self,
+        objective: Objective,
+        evaluator: Evaluator,
+        function: BlockFunction,
+        arguments: Sequence[Any],
+        vectors: Sequence[int],
+        outs: Sequence[int],
+        decay: float,
+    ) -> None:
+        """One pass: gather the vectors, sum this rank's blocks, finish the block tree for this rank's slice."""
+        V_KP = torch.stack([self._whole(self.vectors[v]) for v in vectors]).cpu().contiguous().numpy()
+        dealt = shares(objective.data.blocks, self.group.world)
+        mine = dealt[self.group.rank] if self.group.rank < len(dealt) else []
+        sums = self._agreed(
+            lambda: [s[0] for s in evaluator.subtree_sums(objective, function, (V_KP, *arguments), mine)]
+        )
+        nodes = self._exchange(dealt, mine, sums, len(vectors))
+        total = finish(nodes, np.add) / objective.samples
+        if decay:
+            total += decay * V_KP[:, self.own.start : self.own.stop]
+        if not np.isfinite(total).all():
+            raise FloatingPointError("a product with the operator is not finite; look at the weights and the data")
+        for out, row in zip(outs, total, strict=True):
+            self.vectors[out] = torch.from_numpy(row).to(device=self.device, dtype=self.dtype)
+
+    def _agreed(self, work: Callable[[], list[Any]]) -> list[Any]:
+        """The result of this rank's own work, once all ranks have one: else all fail alike, and none waits for ever."""
+        failure: Exception | None = None
+        try:
+            result = work()
+        except Exception as error:
+            failure, result = error, []
+        flags = self.group.gather(torch.tensor([float(failure is not None)]), [1] * self.group.world)
+        if failure is not None:
+            raise failure
+        if any(bool(flag) for flag in flags):
+            raise PeerFailed("another worker failed in this pass")
+        return result
+
+    def _exchange(
+        self, dealt: list[list[Subtree]], mine: list[Subtree], sums: list[Any], K: int
+    ) -> list[tuple[Subtree, Any]]:
+        """Every subtree's sum, cut to this rank's slice."""
+        world, length = self.group.world, self.own.stop - self.own.start
+        counts = [len(dealt[r]) if r < len(dealt) else 0 for r in range(world)]
+        outgoing = []
+        for part in self.slices:
+            cut = [torch.from_numpy(s[:, part.start : part.stop]) for s in sums]
+            outgoing.append(torch.stack(cut) if cut else torch.empty(0, dtype=torch.float64))
+        incoming = [torch.empty(count, K, length, dtype=torch.float64) for count in counts]
+        incoming[self.group.rank] = outgoing[self.group.rank]
+        self.group.swap(outgoing, incoming)
+        nodes: list[tuple[Subtree, Any]] = []
+        for rank, arrived in enumerate(incoming):
+            if counts[rank]:
+                nodes += zip(dealt[rank], arrived.numpy(), strict=True)
+        return nodes
+
+    def _whole(self, own: Tensor) -> Tensor:
+        """The vector this slice is of."""
+        return torch.cat(self.group.gather(own, [part.stop - part.start for part in self.slices]))
+
+    def _sum(self, partials: Array) -> Array:
+        """Partials (S, …) of all ranks, added in the fixed tree over all segments."""
+        sizes = [len(part.segments) for part in self.slices]
+        parts = self.group.gather(torch.from_numpy(np.ascontiguousarray(partials)), sizes)
+        return tree_sum(torch.cat(parts).numpy())
