@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -29,8 +30,8 @@ class Collective:
     """
 
     def __init__(self, actors: list[Any], host: str, ship: Ship, end_hung: Callable[[list[int]], None]) -> None:
-        self._actors, self._host, self._ship, self._end_hung = actors, host, ship, end_hung
-        self._store = serve_store(host)
+        self._actors, self._ship, self._end_hung = actors, ship, end_hung
+        self._where, self._kept = serve_store(host)
         self._generation = 0
         self._lock = threading.RLock()  # two threads sending programs in different orders would give wrong sums
         self._space: ShardSpace | None = None
@@ -55,7 +56,7 @@ class Collective:
     def _joined(self, dim: int, dtype: torch.dtype) -> ShardSpace:
         self._generation += 1
         world = len(self._actors)
-        members = [Membership(self._host, self._store.port, self._generation, rank, world) for rank in range(world)]
+        members = [Membership(self._where, self._generation, rank, world) for rank in range(world)]
         self._all([a.join.remote(m, dim, dtype) for a, m in zip(self._actors, members, strict=True)])
         return ShardSpace(dim, dtype, world, self._send)
 
@@ -96,6 +97,11 @@ class Collective:
         if errors:
             raise next((error for error in errors if not isinstance(error, PeerFailed)), errors[0])
         return results
+
+    def close(self) -> None:
+        """Remove the store; the workers are gone."""
+        if isinstance(self._kept, tempfile.TemporaryDirectory):
+            self._kept.cleanup()
 
     def forget(self) -> None:
         """Begin a new generation at the next use: vectors of this one are gone."""

@@ -6,9 +6,11 @@ left join a new generation, under a new prefix of the same store.
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,15 +26,13 @@ class Membership:
     """Where a worker meets the others.
 
     Attributes:
-        host: of the driver's store.
-        port: of the driver's store.
+        store: where the driver's store is: files on this machine that begin so, or "host:port".
         generation: number of the membership, new after every fault.
         rank: of this worker.
         world: number of workers.
     """
 
-    host: str
-    port: int
+    store: str
     generation: int
     rank: int
     world: int
@@ -41,12 +41,17 @@ class Membership:
 class Group:
     """The exchanges of one generation; every member calls them in the same order with tensors of agreed shapes."""
 
-    def __init__(self, member: Membership, device: torch.device) -> None:
+    def __init__(self, member: Membership, device: torch.device, address: str) -> None:
         timeout = timedelta(seconds=STEP_SECONDS)
-        store = dist.TCPStore(member.host, member.port, is_master=False, timeout=timeout)
+        if member.store.startswith("/"):
+            # A file a generation: a store that is dropped removes its file, which the next one must not lose.
+            store = dist.FileStore(f"{member.store}-{member.generation}", member.world)
+        else:
+            host, _, port = member.store.rpartition(":")
+            store = dist.TCPStore(host, int(port), is_master=False, timeout=timeout)
         prefixed = dist.PrefixStore(f"generation-{member.generation}", store)
         self.rank, self.world = member.rank, member.world
-        self._group: Any = _backend(device)(prefixed, member.rank, member.world, timeout)
+        self._group: Any = _backend(prefixed, member, device, address, timeout)
 
     def swap(self, outgoing: Sequence[Tensor], incoming: Sequence[Tensor]) -> None:
         """Send ``outgoing[r]`` to every other rank r and fill ``incoming[r]`` from it; empty tensors are not sent."""
@@ -69,12 +74,22 @@ class Group:
         return parts
 
 
-def serve_store(host: str, port: int = 0) -> Any:
-    """The store all generations meet in; it lives in the driver, which outlives every worker."""
-    return dist.TCPStore(host, port, is_master=True, wait_for_workers=False)
+def serve_store(address: str) -> tuple[str, Any]:
+    """Where all generations meet, and what has to be kept alive for it; made by the driver, which outlives workers.
+
+    On one machine it is a file of the user's own: a TCPStore listens on all interfaces, whatever it is told.
+    """
+    if address.startswith("127."):
+        folder = tempfile.TemporaryDirectory(prefix="distlandscape-")
+        return str(Path(folder.name) / "store"), folder
+    store = dist.TCPStore(address, 0, is_master=True, wait_for_workers=False)
+    return f"{address}:{store.port}", store
 
 
-def _backend(device: torch.device) -> Any:
+def _backend(store: Any, member: Membership, device: torch.device, address: str, timeout: timedelta) -> Any:
     if device.type == "cuda":
-        return dist.ProcessGroupNCCL
-    return dist.ProcessGroupGloo
+        return dist.ProcessGroupNCCL(store, member.rank, member.world, timeout)
+    options = dist.ProcessGroupGloo._Options()
+    options._devices = [dist.ProcessGroupGloo.create_device(hostname=address)]  # else it picks an interface itself
+    options._timeout = timeout
+    return dist.ProcessGroupGloo(store, member.rank, member.world, options)

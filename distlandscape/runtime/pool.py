@@ -101,6 +101,8 @@ class Pool:
 
         for actor in self._actors:
             ray.kill(actor)
+        if self._collective is not None:
+            self._collective.close()
         self._actors, self._homes, self._objective, self._collective = [], [], None, None
         if self._owns_ray:
             session.disconnect()

@@ -39,10 +39,11 @@ class Shards:
         dim: P.
         dtype: of vectors.
         device: where slices and products live.
+        address: of this worker's machine, to be reached at by the others.
     """
 
-    def __init__(self, member: Membership, dim: int, dtype: torch.dtype, device: torch.device) -> None:
-        self.group = Group(member, device)
+    def __init__(self, member: Membership, dim: int, dtype: torch.dtype, device: torch.device, address: str) -> None:
+        self.group = Group(member, device, address)
         self.cut = Segments(dim)
         self.slices = [Slice(self.cut, self.cut.share(member.world, r), dtype, device) for r in range(member.world)]
         self.own, self.device, self.dtype = self.slices[member.rank], device, dtype

@@ -14,6 +14,7 @@ from distlandscape.objective import Objective
 from distlandscape.runtime.evaluate import BlockFunction, Evaluator, Sums
 from distlandscape.runtime.group import Membership
 from distlandscape.runtime.local import default_device
+from distlandscape.runtime.session import node_address
 from distlandscape.runtime.shards import Command, Shards
 from distlandscape.runtime.tree import Subtree
 
@@ -42,7 +43,7 @@ class BlockWorker:
     def join(self, member: Membership, dim: int, dtype: torch.dtype) -> None:
         """Become a member of a generation that holds vectors of ``dim`` entries; what was held before is forgotten."""
         self._shards = None
-        self._shards = Shards(member, dim, dtype, self._evaluator.device)
+        self._shards = Shards(member, dim, dtype, self._evaluator.device, node_address())
 
     def run_program(
         self, key: str, objective: Sequence[ray.ObjectRef[Objective]], program: Sequence[Command]

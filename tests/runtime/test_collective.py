@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -154,3 +155,28 @@ def test_a_lost_worker_ends_the_generation_and_the_pool_recovers(objective, loca
         again = H.space.random(0, 0, "normal")
         assert np.array_equal(H.space.to_numpy(H.apply([again])[0]), expected)
     assert "all 2 workers were started anew" in events
+
+
+def test_spaces_of_other_sizes_take_turns(objective, local):
+    """Every change of size or type is a new generation of the same workers."""
+    part = Objective(objective.model, objective.data, parameters=["3"])
+    with pool(3) as shared:
+        for turn in range(3):
+            for mine in (objective, part):
+                H = Hessian(mine, shared)
+                v = H.space.random(turn, 0, "normal")
+                product = H.space.to_numpy(H.apply([v])[0])
+                alone = Hessian(mine, local)
+                assert np.array_equal(product, alone.apply([alone.space.random(turn, 0, "normal")])[0].numpy())
+
+
+def test_nothing_listens_beyond_this_machine(objective):
+    """The group's sockets are on loopback, and its store is a file."""
+    with pool(2) as shared:
+        Hessian(objective, shared).space.random(0, 0, "sign")
+        shared.space(objective).flush()
+        inodes = {str(link.readlink()) for pid in shared.pids for link in list(Path(f"/proc/{pid}/fd").iterdir())}
+        lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        listening = [line[1] for line in lines if line[3] == "0A" and f"socket:[{line[9]}]" in inodes]
+    assert listening
+    assert all(address.startswith("0100007F:") for address in listening), listening

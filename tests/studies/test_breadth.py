@@ -29,7 +29,7 @@ QUICK = [
 
 
 @pytest.fixture
-def archive(tmp_path):
+def archive(tmp_path, tracked):
     """Bytes of images with another test split; two classes that differ in brightness."""
     rng = np.random.default_rng(0)
 
@@ -38,6 +38,7 @@ def archive(tmp_path):
         return (rng.integers(0, 160, (n, 1, 8, 8)) + 60 * y[:, None, None, None]).astype(np.uint8), y
 
     (x, y), (x_test, y_test) = images(90), images(50)
+    tracked(tmp_path / "out")
     path = tmp_path / "images.npz"
     np.savez(path, x=x, y=y, x_test=x_test, y_test=y_test)
     return path

@@ -27,7 +27,8 @@ def same(one, other):
     assert all(one[name] == other[name] for name in names)
 
 
-def test_numbers_tables_page_and_mlflow(tmp_path, capfd):
+def test_numbers_tables_page_and_mlflow(tmp_path, capfd, tracked):
+    tracked(tmp_path)
     result = run(tmp_path, capfd)
     model = RandomModel(10, 60, 150, 1.0, 1.0, 1.0)
     draws = [RandomModel(10, 60, 150, 1.0, 1.0, 1.0, seed=seed).sample() for seed in range(4)]
@@ -56,8 +57,8 @@ def test_numbers_tables_page_and_mlflow(tmp_path, capfd):
     assert metrics["predicted/outlier"] == result["predicted"]["outlier"]
 
 
-def test_a_crash_between_parts_is_resumed_to_the_same_numbers(tmp_path, capfd, monkeypatch):
-    whole = run(tmp_path / "whole", capfd)
+def test_a_crash_between_parts_is_resumed_to_the_same_numbers(tmp_path, capfd, monkeypatch, tracked):
+    whole = run(tracked(tmp_path / "whole"), capfd)
     real = study.perform
 
     def crash(task):
@@ -66,7 +67,7 @@ def test_a_crash_between_parts_is_resumed_to_the_same_numbers(tmp_path, capfd, m
         return real(task)
 
     monkeypatch.setattr(study, "perform", crash)
-    out = tmp_path / "cut"
+    out = tracked(tmp_path / "cut")
     assert main(["theory", *WORDS, "--workers", "0", "--out", str(out)]) == 1
     monkeypatch.setattr(study, "perform", real)
     capfd.readouterr()
@@ -76,7 +77,8 @@ def test_a_crash_between_parts_is_resumed_to_the_same_numbers(tmp_path, capfd, m
     same(json.loads(capfd.readouterr().out), whole)
 
 
-def test_further_parameter_sets(tmp_path, capfd):
+def test_further_parameter_sets(tmp_path, capfd, tracked):
+    tracked(tmp_path)
     sets = "theory.sets=[{sigma_z: 2.0}, {classes: 4, sigma_c: 0.5}]"
     result = run(tmp_path, capfd, "--set", sets)
     found = dl.open_run(result["run_dir"])
@@ -89,7 +91,8 @@ def test_further_parameter_sets(tmp_path, capfd):
     assert "Further parameter sets" in (found.path / "report.html").read_text(encoding="utf-8")
 
 
-def test_below_the_threshold(tmp_path, capfd):
+def test_below_the_threshold(tmp_path, capfd, tracked):
+    tracked(tmp_path)
     result = run(tmp_path, capfd, "--set", "theory.sigma_c=0", "--set", "theory.points=2")
     assert result["predicted"]["outlier"] is None
     assert "No outliers are predicted above" in (dl.open_run(result["run_dir"]).path / "report.html").read_text()

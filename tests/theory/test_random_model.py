@@ -17,7 +17,7 @@ SETS = [
     (10, 300, 1000, 1.0, 1.0, 1.0),
     (10, 300, 1000, 0.2, 1.0, 1.0),
     (10, 500, 500, 0.5, 1.0, 2.0),
-    (10, 200, 1500, 0.3, 0.5, 0.5),
+    (10, 200, 700, 0.3, 0.5, 0.5),
     (5, 300, 600, 0.6, 1.0, 3.0),
     (10, 400, 800, 1.0, 0.3, 5.0),
     (20, 400, 600, 0.8, 1.0, 1.5),
@@ -60,7 +60,7 @@ def test_known_values(sigma_c, outlier, bulk, overlap, ratio):
 
 def test_the_outlier_disappears_where_predicted():
     """Above the threshold the leading directions lean on the cluster means, below they do not."""
-    base = RandomModel(10, 400, 1200, 0.0, 1.0, 1.0)
+    base = RandomModel(10, 300, 800, 0.0, 1.0, 1.0)
     threshold = base.predict().threshold
     found = {}
     for factor in (0.5, 0.9, 1.1, 1.5, 3.0):
