@@ -8,19 +8,7 @@ from torch import nn
 
 import distlandscape as dl
 from tests.helpers import samples
-
-
-class Sign(torch.autograd.Function):
-    """A straight-through estimator, once differentiable."""
-
-    @staticmethod
-    def forward(ctx, x):
-        return x.sign()
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx, slope):
-        return slope
+from tests.models.factories import Sign
 
 
 class Binary(nn.Linear):
