@@ -65,7 +65,7 @@ quickstart: $(BASE)
 	$(BIN)/distlandscape quickstart --out $(OUT)
 
 test: $(TEST)
-	$(BIN)/python -m pytest -n 3 --dist worksteal -m "not browser" $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 3 --dist loadgroup -m "not browser" $(PYTEST_ARGS)
 
 # CHROMIUM may name the browser; otherwise the first one found on the path is handed to the tests.
 test-browser: $(TEST)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from distlandscape.data.blocks import block_bounds
+from distlandscape.errors import OutOfMemory, WorkerFailure
 from distlandscape.objective import Batch, Objective
 from distlandscape.runtime.tree import Subtree, TreeSum
 
@@ -24,6 +25,20 @@ MICRO_BATCH = {"cpu": 256, "cuda": 1024}  # larger ones fall out of a CPU's cach
 def default_micro_batch(device: str) -> int:
     """The fixed rule by device type."""
     return MICRO_BATCH.get(device, MICRO_BATCH["cuda"])
+
+
+def halved(error: OutOfMemory) -> int:
+    """The micro-batch to go on with.
+
+    Raises:
+        WorkerFailure: it was one sample already.
+    """
+    if error.samples <= 1:
+        raise WorkerFailure(
+            "one sample at a time does not fit into memory; give each worker more of it (fewer workers a machine), or"
+            " take a smaller model"
+        ) from error
+    return error.samples // 2
 
 
 class Evaluator:
@@ -76,7 +91,12 @@ class Evaluator:
         for start in range(0, len(x), self.micro_batch):
             stop = start + self.micro_batch
             batch = Batch(*objective.tensors(x[start:stop], y[start:stop], self.device), first + start)
-            part = function(objective, batch, *arrays)
+            try:
+                part = function(objective, batch, *arrays)
+            except (MemoryError, RuntimeError) as error:
+                if not _lacks_memory(error):
+                    raise
+                raise OutOfMemory(len(batch.x)) from None  # its traceback would keep the tensors alive
             if total is None:
                 total = self._buffers(part)
                 for tensor, value in zip(total, part, strict=True):
@@ -109,3 +129,8 @@ class Evaluator:
     def _tensor(self, array: npt.NDArray[Any]) -> Tensor:
         # A copy: arrays out of an object store are read-only, and their alignment is not ours to choose.
         return torch.from_numpy(np.array(array)).to(self.device)
+
+
+def _lacks_memory(error: Exception) -> bool:
+    """Torch's CPU allocator has no exception of its own."""
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "DefaultCPUAllocator" in str(error)

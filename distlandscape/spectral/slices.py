@@ -8,17 +8,21 @@ vectors, K vectors.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from distlandscape.files import write_whole
 from distlandscape.spectral.probes import probe_entries
 from distlandscape.spectral.segments import Segments
 from distlandscape.spectral.space import Array, ProbeKind
 
+WRITER = ThreadPoolExecutor(1, "basis-writer")
 CHUNK = 8192  # columns converted to float64 at a time: a chunk of the basis stays in cache
 
 
@@ -70,6 +74,7 @@ class SliceBasis:
         self.owner, self.capacity, self.size = owner, capacity, 0
         self._rows = [torch.empty(capacity, b - a, dtype=owner.dtype, device=owner.device) for a, b in owner.bounds()]
         self._scratch = torch.empty(0, dtype=torch.float64, device=owner.device)
+        self._writing: Future[Any] | None = None
 
     def project(self, w: Tensor) -> Tensor:
         """(S, M) partial coefficients of ``w`` on the basis."""
@@ -116,6 +121,8 @@ class SliceBasis:
 
     def compress(self, coefficients_KM: Array) -> None:
         """Replace all vectors but the last by (K, M − 1) combinations of them; the last follows behind."""
+        if self._writing is not None:
+            wait([self._writing])
         coefficients = torch.from_numpy(np.ascontiguousarray(coefficients_KM)).to(self.owner.device)
         kept, old = coefficients.shape
         for rows in self._rows:
@@ -125,13 +132,23 @@ class SliceBasis:
             rows[kept] = rows[old].clone()
         self.size = kept + 1
 
-    def save(self, path: Path, start: int) -> None:
-        """Write vectors start…size, one tensor a segment named by its global number."""
-        tensors = {
-            str(segment): rows[start : self.size].contiguous()
-            for segment, rows in zip(self.owner.segments, self._rows, strict=True)
-        }
-        save_file(tensors, path)
+    def save(self, folder: Path, start: int) -> Future[dict[str, str]]:
+        """Begin to write vectors start…size, one tensor a segment named by its global number; {file name: sha256}.
+
+        Another thread does it while the basis grows on: vectors that are there do not change, but by ``compress``,
+        which waits.
+        """
+        segments, size = self.owner.segments, self.size
+        name = f"vectors-{start:05d}-{size:05d}.segments-{segments.start:02d}-{segments.stop:02d}.safetensors"
+
+        def write() -> dict[str, str]:
+            if not len(segments):  # more workers than segments
+                return {}
+            tensors = {str(s): rows[start:size].contiguous() for s, rows in zip(segments, self._rows, strict=True)}
+            return {name: write_whole(folder / name, lambda path: save_file(tensors, path))}
+
+        self._writing = WRITER.submit(write)
+        return self._writing
 
     def load(self, path: Path, start: int) -> int:
         """Put the vectors of a file at ``start``…, taking the segments that are ours; returns how many."""
