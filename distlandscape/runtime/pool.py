@@ -77,6 +77,7 @@ class Pool:
         self._on_event = on_event
         self._objective: tuple[Objective, str, Any] | None = None
         self._owns_ray = False
+        self._device = "cpu"
         self._crew = Crew(workers, self._resources, transport == "collective", (self.threads,), self._on_event)
         self._collective: Collective | None = None
 
@@ -84,6 +85,7 @@ class Pool:
         self._owns_ray = session.connect(self.workers * float(self._resources["num_cpus"]))
         try:
             self._crew.start()
+            self._device = self._crew.members[0].device
             if self.transport == "collective":
                 self._collective = Collective(
                     self._crew, session.node_address(), self._ship, lambda: self.micro_batch, self._smaller
@@ -111,7 +113,7 @@ class Pool:
     @property
     def device(self) -> str:
         """Type of device the workers compute on."""
-        return self._crew.members[0].device if self._crew.members else "cpu"
+        return self._device
 
     @property
     def micro_batch(self) -> int:

@@ -12,7 +12,6 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -54,7 +53,7 @@ class Slice:
 
     def combine(self, xs: Sequence[Tensor], coefficients_LK: Array) -> list[Tensor]:
         """(L, K) coefficients times K vectors."""
-        coefficients = torch.from_numpy(np.ascontiguousarray(coefficients_LK)).to(self.device)
+        coefficients = torch.tensor(coefficients_LK).to(self.device)
         out = [torch.empty(self.stop - self.start, dtype=self.dtype, device=self.device) for _ in coefficients]
         for a, b in self.bounds():
             segment = coefficients @ torch.stack([x[a:b].double() for x in xs])
@@ -110,7 +109,7 @@ class SliceBasis:
 
     def combine(self, coefficients_KM: Array) -> list[Tensor]:
         """(K, M) coefficients to K vectors."""
-        coefficients = torch.from_numpy(np.ascontiguousarray(coefficients_KM)).to(self.owner.device)
+        coefficients = torch.tensor(coefficients_KM).to(self.owner.device)
         length = self.owner.stop - self.owner.start
         out = torch.empty(len(coefficients), length, dtype=self.owner.dtype, device=self.owner.device)
         for s, (a, b) in enumerate(self.owner.bounds()):
@@ -123,7 +122,7 @@ class SliceBasis:
         """Replace all vectors but the last by (K, M − 1) combinations of them; the last follows behind."""
         if self._writing is not None:
             wait([self._writing])
-        coefficients = torch.from_numpy(np.ascontiguousarray(coefficients_KM)).to(self.owner.device)
+        coefficients = torch.tensor(coefficients_KM).to(self.owner.device)
         kept, old = coefficients.shape
         for rows in self._rows:
             for c in range(0, rows.shape[1], CHUNK):

@@ -11,7 +11,7 @@ import torch
 
 from distlandscape.errors import GenerationLost, WorkerFailure
 from distlandscape.objective import Objective
-from distlandscape.runtime import Fisher, GaussNewton, Hessian, Pool
+from distlandscape.runtime import Fisher, GaussNewton, Hessian, LocalRunner, Pool
 from distlandscape.spectral import spectral_density, top_eigenpairs, trace_and_frobenius
 from distlandscape.spectral.driver import TensorSpace
 from tests.runtime import block_functions
