@@ -2,6 +2,7 @@
 
 A program is a list of commands, run in order by every worker alike; the answers of those that return numbers come back
 as one list. Numbers are the same on every rank: each gathers all float64 partials and adds them in the fixed tree.
+Vectors never leave the device in a step: all that comes to the host passes through ``numbers``, and is small.
 Shapes: S segments, M basis vectors, K vectors, P parameters.
 """
 
@@ -128,7 +129,8 @@ class Shards:
             remainder = rows.subtract(remainder, coefficients)
             total += coefficients
         self.vectors[out] = remainder
-        return numbers(total), float(torch.sqrt(self._sum(self.own.dots([remainder], [remainder]))[0, 0]))
+        norm = torch.sqrt(self._sum(self.own.dots([remainder], [remainder]))[0, 0])
+        return numbers(total), float(numbers(norm))
 
     def do_project(self, basis: int, w: int) -> Array:
         """(M,) inner products with a basis."""
@@ -182,7 +184,7 @@ class Shards:
         total = finish(nodes, Tensor.add_) / objective.samples
         if decay:
             total += decay * V_KP[:, self.own.start : self.own.stop]
-        if not torch.isfinite(total).all():
+        if numbers(~torch.isfinite(total).all()):
             raise FloatingPointError("a product with the operator is not finite; look at the weights and the data")
         for out, row in zip(outs, total, strict=True):
             self.vectors[out] = row.to(self.dtype)
@@ -198,7 +200,7 @@ class Shards:
         flags = self.group.gather(flag, [1] * self.group.world)
         if failure is not None:
             raise failure
-        if any(bool(flag) for flag in flags):
+        if numbers(torch.cat(flags)).any():
             raise PeerFailed("another worker failed in this pass")
         return result
 
