@@ -19,6 +19,7 @@ from distlandscape.spectral.stopping import due, residual_bounds
 
 CHECK = 2**61  # probe numbers of the check's start vectors
 ACCEPTED = 1e-3  # probability of a missed copy at which the check is content
+USEFUL = 0.5  # what a run in a bounded basis must multiply the probability by, for another one to be worth it
 RESOLUTION = 1e-2  # of ‖H‖ beyond the edge: what lies further out is excluded at that probability in any case
 
 
@@ -57,20 +58,28 @@ def add_missed_copies(
     ``trust`` is the record of the run that found ``pairs``: its ‖H‖ is the scale of rounding, and the defect of its
     relation is added to the residuals here as it was there. What was seen beyond an end when the steps ran out takes
     its place too, with the residual it has: it proves that the pair it displaces was not the right one.
+
+    A basis of bounded ``room`` ends a run before it is conclusive. Then another one begins from a start vector of its
+    own: what is hidden from all is as improbable as the product of their probabilities.
     """
     assert len(pairs.values) < operator.space.dim, "nothing can be missed by as many pairs as there are dimensions"
-    passes, found = 0, 0
+    passes, found, prior = 0, 0, 1.0
     for round_ in range(limit):
         name = f"check-{round_}"
         run = Lanczos(operator, limit, seed, CHECK + round_, pairs.vectors, journal, name, room)
-        verdict = _run_until_decided(run, pairs, top, low, tol, trust.norm, journal)
+        verdict = _run_until_decided(run, pairs, top, low, tol, trust.norm, journal, prior)
         passes += run.steps
         if verdict.missed:
             found += len(verdict.missed)
             pairs = _merge(pairs, run, verdict, trust.relation * trust.norm, top, low)
+            prior = 1.0
+        elif run.crowded and not verdict.settled and verdict.probability <= USEFUL * prior and passes < limit:
+            prior = verdict.probability
+            continue
         if not verdict.settled:
             words = f"{found} found and added, " if found else ""
-            return pairs, Outcome(f"{words}check not finished after {run.steps} steps: raise max_steps", None, passes)
+            remedy = "basis_size" if run.crowded else "max_steps"
+            return pairs, Outcome(f"{words}check not finished after {passes} steps: raise {remedy}", None, passes)
         if not verdict.missed:
             words = f"{found} found and added" if found else "none found"
             words += f" by {passes} products in the complement"
@@ -91,7 +100,7 @@ class _Verdict:
 
 
 def _run_until_decided(
-    run: Lanczos, pairs: Pairs, top: int, low: int, tol: float, norm: float, journal: Journal
+    run: Lanczos, pairs: Pairs, top: int, low: int, tol: float, norm: float, journal: Journal, prior: float
 ) -> _Verdict:
     eps = run.operator.space.eps
     edges = {1.0: float(pairs.values[top - 1])} if top else {}
@@ -101,9 +110,9 @@ def _run_until_decided(
             ritz = run.ritz()
             good = ritz.residuals <= residual_bounds(ritz.values, tol, eps, norm)
             slack = {sign: float(residual_bounds(np.array([edge]), tol, eps, norm)[0]) for sign, edge in edges.items()}
-            sides = [_Side(ritz, good, sign, edge, slack[sign], norm) for sign, edge in edges.items()]
+            sides = [_Side(ritz, good, sign, edge, slack[sign], norm, prior) for sign, edge in edges.items()]
             settled = all(side.decided(run) for side in sides)
-            if settled or run.full:
+            if settled or run.full or (run.crowded and not any(side.beyond for side in sides)):
                 missed = {j for side in sides for j in side.beyond}
                 return _Verdict(ritz, sorted(missed), max(side.probability for side in sides), settled)
             if run.crowded:
@@ -117,8 +126,16 @@ class _Side:
     """One end of the spectrum: the upper for ``sign`` +1, the lower for −1."""
 
     def __init__(
-        self, ritz: Ritz, good: npt.NDArray[np.bool_], sign: float, edge: float, slack: float, norm: float
+        self,
+        ritz: Ritz,
+        good: npt.NDArray[np.bool_],
+        sign: float,
+        edge: float,
+        slack: float,
+        norm: float,
+        prior: float,
     ) -> None:
+        self.prior = prior
         self.good, self.sign, self.edge = good, sign, edge
         self.beyond = [int(j) for j in np.flatnonzero(sign * (ritz.values - edge) > slack)]
         self.outermost = int(np.argmax(sign * ritz.values))
@@ -144,8 +161,9 @@ class _Side:
     def _hidden(self, run: Lanczos, point: float) -> float:
         """Bound on the probability that an eigenvalue at ``point`` or further out has not shown so far."""
         if self.sign * (point - self.outermost_value) <= 0:
-            return 1.0
-        return float(min(1.0, np.exp(0.5 * (np.log(2 * run.operator.space.dim / np.pi) + log_share(run, point)))))
+            return self.prior
+        bound = np.exp(0.5 * (np.log(2 * run.operator.space.dim / np.pi) + log_share(run, point)))
+        return self.prior * float(min(1.0, bound))
 
 
 def log_share(run: Lanczos, point: float) -> float:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import eigh, eigh_tridiagonal
+from scipy.linalg import eigh_tridiagonal
 
 from distlandscape.spectral.journal import SILENT, Journal, Recurrence, Restart
 from distlandscape.spectral.space import Array, Operator, Vector
@@ -105,7 +105,7 @@ class Lanczos:
     @property
     def crowded(self) -> bool:
         """True when there is no room for a further step before a restart."""
-        return self.rank >= self.room and not self.exhausted
+        return self.rank >= self.room and not self.full
 
     @property
     def full(self) -> bool:
@@ -159,11 +159,13 @@ class Lanczos:
 
     def make_room(self, top: int, low: int) -> None:
         """Thick restart: keep the wanted outermost Ritz vectors and the ones next to them; no pass."""
-        r, ritz = self.recurrence, self.ritz()
+        # Divide and conquer: eigenvectors by relatively robust representations, the default of scipy, are orthogonal to
+        # some hundred eps only, and every restart would add to that.
+        r, (values, S) = self.recurrence, np.linalg.eigh(self.projected())
         spare = int(SPARE * (self.rank - top - low))
         more = spare if not low else 0 if not top else spare // 2
         index = np.r_[0 : low + spare - more, self.rank - top - more : self.rank]
-        vectors = ritz.vectors[:, index]
+        vectors = S[:, index]
         mixing = np.zeros((self.locked + len(index), self.locked + self.rank))
         mixing[: self.locked, : self.locked] = np.eye(self.locked)
         mixing[self.locked :, self.locked :] = vectors.T
@@ -171,7 +173,7 @@ class Lanczos:
         restart = Restart(
             number=before.number + 1 if before else 1,
             steps=self.steps,
-            values=ritz.values[index].tolist(),
+            values=values[index].tolist(),
             border=(r.betas[-1] * vectors[-1]).tolist(),
             couplings=(vectors.T @ self.couplings).tolist(),
             first_alphas=before.first_alphas if before else r.alphas,
@@ -206,7 +208,7 @@ class Lanczos:
         """Ritz values, vectors and residual bounds of the steps so far; no pass."""
         r = self.recurrence
         if self.kept:
-            values, vectors = eigh(self.projected())
+            values, vectors = np.linalg.eigh(self.projected())
         else:
             values, vectors = eigh_tridiagonal(np.array(r.alphas), np.array(r.betas[:-1]))
         outside = r.betas[-1] * vectors[-1]
