@@ -13,7 +13,7 @@ from torch import Tensor
 
 from distlandscape.files import write_whole
 from distlandscape.spectral.segments import Segments, tree_sum
-from distlandscape.spectral.slices import Slice, SliceBasis
+from distlandscape.spectral.slices import Slice, SliceBasis, numbers
 from distlandscape.spectral.space import Array, ProbeKind
 
 CPU = torch.device("cpu")
@@ -42,7 +42,7 @@ class TensorSpace:
 
     def dots(self, xs: Sequence[Tensor], ys: Sequence[Tensor]) -> Array:
         """See Space.dots."""
-        return tree_sum(self._slice.dots(xs, ys))
+        return numbers(tree_sum(self._slice.dots(xs, ys)))
 
     def combine(self, xs: Sequence[Tensor], coefficients: Array) -> list[Tensor]:
         """See Space.combine."""
@@ -67,17 +67,17 @@ class TensorBasis:
     def orthogonalize(self, w: Tensor) -> tuple[Tensor, Array, float]:
         """See Basis.orthogonalize."""
         w = w.to(torch.float64, copy=True)
-        total = np.zeros(self.size)
+        total = torch.zeros(self.size, dtype=torch.float64, device=w.device)
         for _ in range(2):
             coefficients = tree_sum(self._rows.project(w))
             w = self._rows.subtract(w, coefficients)
             total += coefficients
         norm_squared = tree_sum(self._rows.owner.dots([w], [w]))[0, 0]
-        return w, total, float(np.sqrt(norm_squared))
+        return w, numbers(total), float(torch.sqrt(norm_squared))
 
     def dots(self, w: Tensor) -> Array:
         """See Basis.dots."""
-        return tree_sum(self._rows.project(w))
+        return numbers(tree_sum(self._rows.project(w)))
 
     def append(self, w: Tensor, scale: float) -> None:
         """See Basis.append."""

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -40,14 +39,14 @@ class Slice:
         entries = probe_entries(seed, probe, kind, self.start, self.stop)
         return torch.from_numpy(entries).to(device=self.device, dtype=self.dtype)
 
-    def dots(self, xs: Sequence[Tensor], ys: Sequence[Tensor]) -> Array:
+    def dots(self, xs: Sequence[Tensor], ys: Sequence[Tensor]) -> Tensor:
         """(S, K, L) partial inner products, one a segment."""
         partials = torch.zeros(len(self.segments), len(xs), len(ys), dtype=torch.float64, device=self.device)
         for s, (a, b) in enumerate(self.bounds()):
             left = torch.stack([x[a:b].double() for x in xs])
             right = torch.stack([y[a:b].double() for y in ys])
             torch.matmul(left, right.T, out=partials[s])
-        return _array(partials)
+        return partials
 
     def combine(self, xs: Sequence[Tensor], coefficients_LK: Array) -> list[Tensor]:
         """(L, K) coefficients times K vectors."""
@@ -72,23 +71,22 @@ class SliceBasis:
         self._rows = [torch.empty(capacity, b - a, dtype=owner.dtype, device=owner.device) for a, b in owner.bounds()]
         self._scratch = torch.empty(0, dtype=torch.float64, device=owner.device)
 
-    def project(self, w: Tensor) -> Array:
+    def project(self, w: Tensor) -> Tensor:
         """(S, M) partial coefficients of ``w`` on the basis."""
         partials = torch.zeros(len(self._rows), self.size, dtype=torch.float64, device=self.owner.device)
         for s, (a, b) in enumerate(self.owner.bounds()):
             for c in range(a, b, CHUNK):
                 d = min(c + CHUNK, b)
                 partials[s] += self._chunk(s, c - a, d - a) @ w[c:d].double()
-        return _array(partials)
+        return partials
 
-    def subtract(self, w: Tensor, coefficients_M: Array) -> Tensor:
+    def subtract(self, w: Tensor, coefficients_M: Tensor) -> Tensor:
         """``w`` minus the basis times ``coefficients_M``, in float64, in place where ``w`` is float64 already."""
         w = w.double()
-        coefficients = torch.from_numpy(coefficients_M).to(self.owner.device)
         for s, (a, b) in enumerate(self.owner.bounds()):
             for c in range(a, b, CHUNK):
                 d = min(c + CHUNK, b)
-                w[c:d] -= coefficients @ self._chunk(s, c - a, d - a)
+                w[c:d] -= coefficients_M @ self._chunk(s, c - a, d - a)
         return w
 
     def append(self, w: Tensor, scale: float) -> None:
@@ -158,5 +156,7 @@ class SliceBasis:
         return scratch.copy_(block)
 
 
-def _array(partials: Tensor) -> npt.NDArray[np.float64]:
-    return partials.cpu().numpy()
+def numbers(sums: Tensor) -> Array:
+    """Sums over all segments, few and small, for the driver."""
+    array: Array = sums.cpu().numpy()
+    return array
