@@ -17,7 +17,7 @@ LABELS = ("model", "data", "sampled")
 
 
 def score_covariance(objective: Objective, y: Tensor, first: int, z: Tensor, labels: str, seed: int) -> Bend:
-    """u ↦ E_y[s sᵀ] u of each sample, s = ∂ℓ/∂z.
+    """The map u ↦ E_y[s sᵀ] u of each sample, s = ∂ℓ/∂z.
 
     Args:
         objective: its loss is −log of the model's likelihood, unless ``labels`` is "data".

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch.autograd.forward_ad import dual_level, make_dual, unpack_dual
+from torch.autograd import forward_ad
 
 from distlandscape.errors import InputError
 from distlandscape.objective import Batch, Objective
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["dual_leaves", "dual_level", "flat_tangents", "require_forward_mode", "unpack_dual"]
 
+dual_level = forward_ad.dual_level
+make_dual: Any = forward_ad.make_dual
+unpack_dual: Any = forward_ad.unpack_dual
 SAMPLES = 4
 TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-9}  # rounding stays well below, a wrong formula far above
 
@@ -60,11 +63,10 @@ def require_forward_mode(objective: Objective, product: Product, *arguments: Any
             "the model or loss uses an operation without forward derivatives"
             f" ({str(error).splitlines()[0][:120]}); choose product 'kept' instead of 'forward_over_reverse'"
         ) from error
-    error = float((found - exact).double().norm())
-    size = float(exact.double().norm())
-    if error > TOLERANCE[objective.dtype] * size:
+    off, size = float((found - exact).double().norm()), float(exact.double().norm())
+    if off > TOLERANCE[objective.dtype] * size:
         raise InputError(
-            "forward over reverse differs from double backward by"
-            f" {error / size if size else error:.1e} for this model (torch's forward derivative of LayerNorm is"
-            " wrong, for one); choose product 'kept' instead of 'forward_over_reverse'"
+            f"forward over reverse differs from double backward by {off / size if size else off:.1e} for this model"
+            " (torch's forward derivative of LayerNorm is wrong, for one); choose product 'kept' instead of"
+            " 'forward_over_reverse'"
         )

@@ -10,7 +10,7 @@ from distlandscape.objective import Objective
 
 
 def loss_curvature(objective: Objective, y: Tensor, first: int, logits: Tensor) -> Bend:
-    """u ↦ (∂²ℓ/∂z²) u of each sample, by differentiating the loss twice."""
+    """The map u ↦ (∂²ℓ/∂z²) u of each sample, by differentiating the loss twice."""
     z = logits.requires_grad_(True)
     loss = objective.loss(z, y).sum()
     slope = torch.autograd.grad(loss, z, create_graph=True)[0] if loss.requires_grad else z.detach()

@@ -55,7 +55,8 @@ class LinearisedGradient:
 
     def __init__(self, objective: Objective, batch: Batch, scalar_of: Scalar) -> None:
         self._objective, self._leaves = objective, objective.leaves()
-        with SecondOrderKernels():
+        self._kernels = SecondOrderKernels()
+        with self._kernels:
             scalar = scalar_of(objective, self._leaves, batch)
             self.roots = differentiable_gradient(scalar, self._leaves) if scalar.requires_grad else ()
 
@@ -63,7 +64,7 @@ class LinearisedGradient:
         """See Linearised."""
         if not self.roots:
             return (torch.zeros_like(V_KP),)
-        with SecondOrderKernels():
+        with self._kernels:
             return (pullbacks(self._objective, self.roots, self._leaves, [self._objective.split(v) for v in V_KP]),)
 
 

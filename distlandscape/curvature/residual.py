@@ -6,15 +6,15 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 
+from distlandscape.curvature.forward import unpack_dual
 from distlandscape.curvature.hessian import SecondDerivative
 from distlandscape.objective import Batch, Objective
 
 
 def loss_slope(objective: Objective, logits: Tensor, y: Tensor) -> Tensor:
     """∂ℓ/∂z of each sample (n, C), without history or tangent."""
-    z = forward_ad.unpack_dual(logits).primal.detach().requires_grad_(True)
+    z: Tensor = unpack_dual(logits).primal.detach().requires_grad_(True)
     loss = objective.loss(z, y).sum()
     return torch.autograd.grad(loss, z)[0] if loss.requires_grad else torch.zeros_like(z)
 

@@ -10,6 +10,7 @@ import torch
 from distlandscape.errors import InputError
 from distlandscape.objective import Objective
 from distlandscape.runtime.evaluate import BlockFunction, Evaluator, Sums
+from distlandscape.runtime.plan import ProductPlan
 from distlandscape.runtime.runner import Task
 from distlandscape.runtime.tree import Subtree
 from distlandscape.spectral.driver import TensorSpace
@@ -22,6 +23,7 @@ class LocalRunner:
     Args:
         threads: torch threads; None leaves the process as it is.
         micro_batch: samples at a time; None: a fixed rule by device type.
+        plan: how products are computed; None: kept as far as memory allows.
 
     Raises:
         InputError: threads or micro_batch below 1.
@@ -30,11 +32,13 @@ class LocalRunner:
     workers = 0
     transport = "local"
 
-    def __init__(self, threads: int | None = None, micro_batch: int | None = None) -> None:
+    def __init__(
+        self, threads: int | None = None, micro_batch: int | None = None, plan: ProductPlan | None = None
+    ) -> None:
         check_sizes(threads=threads, micro_batch=micro_batch)
         if threads is not None:
             torch.set_num_threads(threads)
-        self._evaluator = Evaluator(default_device(), micro_batch)
+        self._evaluator = Evaluator(default_device(), micro_batch, plan)
 
     @property
     def threads(self) -> int:
