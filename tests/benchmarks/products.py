@@ -2,8 +2,8 @@
 
     python -m tests.benchmarks.products [--profile]
 
-One thread, Fashion-MNIST (digits where it is not installed). The unit is the package's own gradient pass, torch's plain
-operations; all passes of a round are timed in turn in this one process, so the machine's speed cancels. Prints Markdown.
+One thread, Fashion-MNIST (digits where it is not installed). The unit is the package's gradient pass, by torch's plain
+operations; passes are timed in turn with it in this one process, so the machine's speed cancels. Prints Markdown.
 """
 
 from __future__ import annotations
