@@ -45,7 +45,8 @@ def flat_tangents(pieces: Sequence[Tensor], row_P: Tensor) -> None:
 def require_forward_mode(objective: Objective, product: Product, *arguments: Any) -> None:
     """Compare forward over reverse with double backward on the first samples and one random vector.
 
-    Torch has layers without forward derivatives, and some (LayerNorm in 2.13) whose forward derivatives are wrong.
+    Torch has operations whose forward derivatives are missing (GroupNorm's and SiLU's backward), functions of a user's
+    may have none or wrong ones, and torch.func gets LayerNorm wrong (2.13); only a comparison finds out.
 
     Raises:
         InputError: the two differ, or there is no forward derivative.
@@ -67,6 +68,5 @@ def require_forward_mode(objective: Objective, product: Product, *arguments: Any
     if off > TOLERANCE[objective.dtype] * size:
         raise InputError(
             f"forward over reverse differs from double backward by {off / size if size else off:.1e} for this model"
-            " (torch's forward derivative of LayerNorm is wrong, for one); choose product 'kept' instead of"
-            " 'forward_over_reverse'"
+            ", so that some forward derivative is wrong; choose product 'kept' instead of 'forward_over_reverse'"
         )

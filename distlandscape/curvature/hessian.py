@@ -55,8 +55,7 @@ class LinearisedGradient:
 
     def __init__(self, objective: Objective, batch: Batch, scalar_of: Scalar) -> None:
         self._objective, self._leaves = objective, objective.leaves()
-        self._kernels = SecondOrderKernels()
-        with self._kernels:
+        with SecondOrderKernels():
             scalar = scalar_of(objective, self._leaves, batch)
             self.roots = differentiable_gradient(scalar, self._leaves) if scalar.requires_grad else ()
 
@@ -64,8 +63,7 @@ class LinearisedGradient:
         """See Linearised."""
         if not self.roots:
             return (torch.zeros_like(V_KP),)
-        with self._kernels:
-            return (pullbacks(self._objective, self.roots, self._leaves, [self._objective.split(v) for v in V_KP]),)
+        return (pullbacks(self._objective, self.roots, self._leaves, [self._objective.split(v) for v in V_KP]),)
 
 
 def loss_of(objective: Objective, leaves: Sequence[Tensor], batch: Batch) -> Tensor:

@@ -33,8 +33,9 @@ class Linearisation:
 
     def __init__(self, objective: Objective, x: Tensor) -> None:
         self._objective, self._leaves = objective, objective.leaves()
-        self._kernels = SecondOrderKernels()
-        with self._kernels:
+        kernels = SecondOrderKernels()
+        self._reach = kernels.reach
+        with kernels:
             self.logits = objective.logits(self._leaves, x)
             self.depends = self.logits.requires_grad
             self._pulled: tuple[Tensor, ...] = ()
@@ -52,17 +53,16 @@ class Linearisation:
         """J v, (n, C); one backward through the backward."""
         moving = [(p, t) for p, t in zip(self._pulled, self._objective.split(v_P), strict=True) if p.requires_grad]
         outputs = [p for p, _ in moving]
-        with named_missing_derivative(outputs), self._kernels:
-            self._kernels.reach.cotangents_only = True
-            try:
+        self._reach.cotangents_only = True
+        try:
+            with named_missing_derivative(outputs):
                 return torch.autograd.grad(outputs, self._u, [t for _, t in moving], retain_graph=True)[0]
-            finally:
-                self._kernels.reach.cotangents_only = False
+        finally:
+            self._reach.cotangents_only = False
 
     def pull(self, cotangents: Sequence[Tensor]) -> Tensor:
         """Jᵀ u for each of K cotangents u (n, C), summed over samples; (K, P), one backward each."""
-        with self._kernels:
-            return pullbacks(self._objective, [self.logits], self._leaves, [[u] for u in cotangents])
+        return pullbacks(self._objective, [self.logits], self._leaves, [[u] for u in cotangents])
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from tests.curvature.nets import C, make
 from tests.curvature.test_methods import ReverseOnly
 from tests.helpers import Dense, relative, samples
 
-GOOD = {torch.float64: 1e-8, torch.float32: 3e-3}
+GOOD = {torch.float64: 1e-9, torch.float32: 3e-3}
+ESTIMATE = {torch.float64: 1e-5, torch.float32: 1e-2}  # of second order in the step, where the products are of fourth
 SMOOTH = ["mlp", "layer_norm", "attention", "encoder"]
 
 
@@ -29,7 +30,7 @@ def test_products_and_their_errors(name, dtype):
     objective = dl.Objective(model, BlockStore.from_arrays(x, y, blocks=2), dtype=dtype, weight_decay=0.1)
     P = objective.parameters
     V_KP = torch.stack([torch.randn(P, generator=torch.Generator().manual_seed(1)), 7 * torch.eye(P)[P // 2]])
-    exact = V_KP.double() @ (Dense(model, x, y).hessian() + 0.1 * torch.eye(P))
+    exact = V_KP.double() @ (Dense(model, x, y).hessian() + 0.1 * torch.eye(P).double())
     H = FiniteDifferenceHessian(objective, LocalRunner(micro_batch=9))
     products = H.apply(V_KP)
     assert H.approximate
@@ -37,7 +38,7 @@ def test_products_and_their_errors(name, dtype):
     for k in range(2):
         error = relative(products[k], exact[k])
         assert error < GOOD[dtype]
-        assert error < 3 * H.errors[k] < 30 * GOOD[dtype]
+        assert error < 3 * H.errors[k] < 3 * ESTIMATE[dtype]
     # The step scales with the vector, so the product does too, to rounding.
     assert relative(H @ (1e-3 * V_KP[0].to(dtype)), 1e-3 * products[0]) < 2 * H.errors[0] + GOOD[dtype]
 

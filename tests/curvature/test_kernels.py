@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
-
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
-from torch.utils.checkpoint import checkpoint
 
 import distlandscape as dl
 from distlandscape.curvature import gauss_newton_products, hessian_products
@@ -38,10 +35,9 @@ def same(function, inputs):
     plain = derivatives(function, inputs)
     with SecondOrderKernels():
         ours = derivatives(function, inputs)
-    names = {node for node in map(lambda t: type(t.grad_fn).__name__, ours[:1])}
     for a, b in zip(ours, plain, strict=True):
         assert torch.allclose(a, b, rtol=1e-11, atol=1e-11)
-    return names.pop()
+    return type(ours[0].grad_fn).__name__
 
 
 @settings(max_examples=40, deadline=None)
@@ -90,32 +86,28 @@ def test_batch_norm(shape):
 
 
 class Composed(nn.Module):
-    """Convolutions with and without normalisation in front of and behind each other, one block recomputed."""
+    """Convolutions with and without normalisation in front of and behind each other."""
 
-    def __init__(self, recompute=False):
+    def __init__(self):
         super().__init__()
         torch.manual_seed(0)
         self.first, self.second = nn.Conv2d(1, 2, 3, padding=1), nn.Conv2d(2, 2, 2, stride=2, groups=2, bias=False)
-        self.norm, self.last, self.recompute = nn.BatchNorm2d(2), nn.Linear(8, 3), recompute
+        self.norm, self.last = nn.BatchNorm2d(2), nn.Linear(8, 3)
         self.norm.running_mean.normal_()
 
-    def block(self, x):
-        return self.norm(self.second(self.first(x).tanh())).sigmoid()
-
     def forward(self, x):
-        h = checkpoint(self.block, x, use_reentrant=False) if self.recompute else self.block(x)
-        return self.last(h.flatten(1))
+        return self.last(self.norm(self.second(self.first(x).tanh())).sigmoid().flatten(1))
 
 
 PATTERNS = (["*"], ["first.weight"], ["first.bias", "norm.weight"], ["second*"], ["norm.bias"])
 
 
-@pytest.mark.parametrize(("patterns", "recompute"), itertools.product(PATTERNS, [False, True]))
-def test_nets_with_some_of_their_parameters(patterns, recompute):
-    model, (x, y) = Composed(recompute), samples((1, 4, 4), 3, n=7)
+@pytest.mark.parametrize("patterns", PATTERNS)
+def test_nets_with_some_of_their_parameters(patterns):
+    model, (x, y) = Composed(), samples((1, 4, 4), 3, n=7)
     objective = dl.Objective(model, (x, y), parameters=patterns, dtype=torch.float64)
     batch = Batch(*objective.tensors(x, y, torch.device("cpu")), 0)
-    oracle = Dense(Composed(), x, y, patterns=patterns)
+    oracle = Dense(model, x, y, patterns=patterns)
     eye = torch.eye(objective.parameters, dtype=torch.float64)
     for products, exact in ((hessian_products, oracle.hessian()), (gauss_newton_products, oracle.gauss_newton())):
         linear = products.linearise(objective, batch)

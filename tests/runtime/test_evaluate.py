@@ -19,6 +19,7 @@ from torch import nn
 
 import distlandscape as dl
 from distlandscape.curvature import gauss_newton_products, hessian_products, loss_and_gradient
+from distlandscape.curvature.graph import held_bytes
 from distlandscape.curvature.product import Product
 from distlandscape.data import BlockStore
 from distlandscape.errors import InputError
@@ -28,15 +29,16 @@ from distlandscape.runtime.evaluate import Evaluator
 from distlandscape.runtime.memory import available_memory, is_out_of_memory
 from distlandscape.runtime.plan import ProductPlan
 from distlandscape.runtime.tree import Subtree, TreeSum
+from tests.curvature.test_methods import WrongCube
 from tests.helpers import relative, samples
 
 CPU = torch.device("cpu")
-SHAPE, C, BLOCKS = (1, 6, 6), 3, 8
+SHAPE, C, BLOCKS = (1, 6, 6), 3, 4
 
 
 @pytest.fixture(scope="module")
 def objective():
-    """P = 389, N = 83 in 8 uneven blocks, float32."""
+    """P = 389, N = 83 in 4 uneven blocks, float32."""
     x, y = samples(SHAPE, C, n=83)
     model = build_model("cnn", SHAPE, C, {"channels": [4, 6], "norm": "batch"}, seed=0)
     return dl.Objective(model, BlockStore.from_arrays(x, y, blocks=BLOCKS), dtype=torch.float32)
@@ -44,10 +46,10 @@ def objective():
 
 @pytest.fixture(scope="module")
 def one_micro_batch(objective):
-    """Bytes of the kept linearisation of a micro-batch of 6."""
+    """Bytes of the kept linearisation of a whole micro-batch, of 6."""
     evaluator = Evaluator(CPU, 6)
     block_sums(evaluator, objective, [0])
-    return evaluator.kept.bytes / len(evaluator.kept)
+    return held_bytes(evaluator.kept._held[0, 0].roots)
 
 
 def vectors(objective, K=2):
@@ -59,12 +61,12 @@ def block_sums(evaluator, objective, order, function=hessian_products, V_KP=None
     return {block: evaluator.subtree_sums(objective, function, (V_KP,), [Subtree(block, 1)])[0][0] for block in order}
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(st.data())
 @pytest.mark.parametrize("function", [hessian_products, gauss_newton_products])
 def test_any_budget_and_any_order_of_blocks_give_the_same_bits(objective, one_micro_batch, function, data):
     fresh = block_sums(Evaluator(CPU, 6, ProductPlan("double_backward")), objective, range(BLOCKS), function)
-    budget = data.draw(st.integers(int(one_micro_batch), int(20 * one_micro_batch)))
+    budget = data.draw(st.integers(one_micro_batch, 20 * one_micro_batch))
     evaluator = Evaluator(CPU, 6, ProductPlan(memory=budget))
     for _ in range(2):
         order = data.draw(st.permutations(range(BLOCKS)))
@@ -77,11 +79,11 @@ def test_any_budget_and_any_order_of_blocks_give_the_same_bits(objective, one_mi
 def test_as_much_is_kept_as_fits(objective, one_micro_batch):
     counts = []
     for share in (1.0, 3.5, 100):
-        evaluator = Evaluator(CPU, 6, ProductPlan(memory=int(share * one_micro_batch) + 1))
+        evaluator = Evaluator(CPU, 6, ProductPlan(memory=int(share * one_micro_batch)))
         for _ in range(2):
             evaluator.subtree_sums(objective, hessian_products, (vectors(objective),), [Subtree(0, BLOCKS)])
         counts.append(len(evaluator.kept))
-    assert counts == [1, 3, 2 * BLOCKS]
+    assert counts == [1, 3, 4 * BLOCKS]
     nothing = Evaluator(CPU, 6, ProductPlan("double_backward"))
     block_sums(nothing, objective, [0])
     assert len(nothing.kept) == 0
@@ -96,7 +98,7 @@ def test_a_kept_linearisation_is_not_made_again(objective, monkeypatch):
     monkeypatch.setattr(objective, "tensors", lambda *a: read.append(1) or tensors(*a))
     for K in (1, 3):
         block_sums(evaluator, objective, range(BLOCKS), V_KP=vectors(objective, K))
-        assert (len(made), len(read)) == (2 * BLOCKS, 2 * BLOCKS)
+        assert (len(made), len(read)) == (4 * BLOCKS, 4 * BLOCKS)
 
 
 def test_another_function_objective_or_weights_drop_what_is_kept(objective):
@@ -109,10 +111,10 @@ def test_another_function_objective_or_weights_drop_what_is_kept(objective):
             found = block_sums(evaluator, o, [0], f)[0]
             assert np.array_equal(found, fresh(o, f))
             assert last is None or not np.array_equal(found, last)
-            assert len(evaluator.kept) == 2
+            assert len(evaluator.kept) == 4
             last = found
     evaluator.subtree_sums(other, loss_and_gradient, (), [Subtree(0, 1)])
-    assert len(evaluator.kept) == 2  # gradients in between do no harm
+    assert len(evaluator.kept) == 4  # gradients in between do no harm
     with torch.no_grad():
         for parameter in other.model.parameters():
             parameter.mul_(1.1)
@@ -182,7 +184,7 @@ def test_a_budget_below_one_sample_says_so(objective, one_micro_batch):
     with pytest.raises(InputError, match="1000 bytes does not hold the linearisation of one sample, which takes") as e:
         block_sums(evaluator, objective, [0])
     needed = int(str(e.value).split("takes ")[1].split(";")[0])
-    assert needed == -(-int(one_micro_batch) // 6)
+    assert needed == -(-one_micro_batch // 6)
     evaluator = Evaluator(CPU, 6, ProductPlan(memory=needed))  # a sample, but no micro-batch: all fresh
     block_sums(evaluator, objective, [0])
     assert len(evaluator.kept) == 0
@@ -199,8 +201,7 @@ def test_other_plans_give_the_same_numbers(objective, method, channels_last):
 
 
 def test_forward_over_reverse_is_refused_where_it_is_wrong():
-    model = nn.Sequential(nn.Linear(5, 6), nn.LayerNorm(6), nn.Tanh(), nn.Linear(6, C))
-    objective = dl.Objective(model, samples((5,), C))
+    objective = dl.Objective(nn.Sequential(nn.Linear(4, C), WrongCube()), samples((4,), C))
     H = dl.Hessian(objective, LocalRunner(plan=ProductPlan("forward_over_reverse")))
     with pytest.raises(InputError, match="forward over reverse differs from double backward"):
         H @ torch.ones(objective.parameters)
@@ -261,7 +262,8 @@ RESIDENT = """
     from distlandscape.runtime.evaluate import Evaluator
     from distlandscape.runtime.plan import ProductPlan
     from distlandscape.runtime.tree import Subtree
-    from tests.helpers import samples
+    from tests.curvature.test_methods import WrongCube
+from tests.helpers import samples
 
     def resident():
         lines = Path("/proc/self/status").read_text().splitlines()
@@ -287,6 +289,6 @@ def test_the_budget_by_the_resident_set_of_a_process():
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
     grown, counted, number = map(int, run.stdout.split())
-    assert 80 * 2**20 < counted <= 100 * 2**20
+    assert 70 * 2**20 < counted <= 100 * 2**20
     assert 0 < number < 64
     assert 0.85 * counted < grown < 1.2 * counted + 8 * 2**20
