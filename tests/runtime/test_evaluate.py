@@ -78,8 +78,8 @@ def test_any_budget_and_any_order_of_blocks_give_the_same_bits(objective, one_mi
 
 def test_as_much_is_kept_as_fits(objective, one_micro_batch):
     counts = []
-    for share in (1.0, 3.5, 100):
-        evaluator = Evaluator(CPU, 6, ProductPlan(memory=int(share * one_micro_batch)))
+    for share in (1, 3, 100):
+        evaluator = Evaluator(CPU, 6, ProductPlan(memory=share * one_micro_batch))
         for _ in range(2):
             evaluator.subtree_sums(objective, hessian_products, (vectors(objective),), [Subtree(0, BLOCKS)])
         counts.append(len(evaluator.kept))
@@ -262,8 +262,7 @@ RESIDENT = """
     from distlandscape.runtime.evaluate import Evaluator
     from distlandscape.runtime.plan import ProductPlan
     from distlandscape.runtime.tree import Subtree
-    from tests.curvature.test_methods import WrongCube
-from tests.helpers import samples
+    from tests.helpers import samples
 
     def resident():
         lines = Path("/proc/self/status").read_text().splitlines()
