@@ -13,9 +13,10 @@ from torch import Tensor
 from distlandscape.curvature.forward import require_forward_mode
 from distlandscape.curvature.product import Product
 from distlandscape.data.blocks import Samples, block_bounds
-from distlandscape.errors import InputError
+from distlandscape.errors import InputError, OutOfMemory, WorkerFailure
 from distlandscape.objective import Batch, Objective
 from distlandscape.runtime.kept import Kept
+from distlandscape.runtime.memory import is_out_of_memory
 from distlandscape.runtime.plan import ProductPlan
 from distlandscape.runtime.tree import Subtree, TreeSum
 
@@ -29,6 +30,20 @@ MICRO_BATCH = {"cpu": 256, "cuda": 1024}  # larger ones fall out of a CPU's cach
 def default_micro_batch(device: str) -> int:
     """The fixed rule by device type."""
     return MICRO_BATCH.get(device, MICRO_BATCH["cuda"])
+
+
+def halved(error: OutOfMemory) -> int:
+    """The micro-batch to go on with.
+
+    Raises:
+        WorkerFailure: it was one sample already.
+    """
+    if error.samples <= 1:
+        raise WorkerFailure(
+            "one sample at a time does not fit into memory; give each worker more of it (fewer workers a machine), or"
+            " take a smaller model"
+        ) from error
+    return error.samples // 2
 
 
 class Evaluator:
@@ -91,7 +106,7 @@ class Evaluator:
 
     def _prepare(self, objective: Objective, product: Product, arguments: Sequence[Any]) -> None:
         if self.plan.method == "kept":
-            self.kept.claim(objective, product)
+            self.kept.claim(objective, product, self.micro_batch)
         checked = self._checked
         known = checked is not None and checked[0] is objective and checked[1] == product
         if self.plan.method == "forward_over_reverse" and not known:
@@ -102,7 +117,13 @@ class Evaluator:
         x, y = objective.data.block(block)
         total: Totals | None = None
         for start in range(0, len(x), self.micro_batch):
-            part = self._part(objective, function, arrays, block, start, (x, y))
+            try:
+                part = self._part(objective, function, arrays, block, start, (x, y))
+            except (MemoryError, RuntimeError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                samples = min(self.micro_batch, len(x) - start)
+                raise OutOfMemory(samples) from None  # its traceback would keep the tensors alive
             if total is None:
                 total = self._buffers(part)
                 for tensor, value in zip(total, part, strict=True):

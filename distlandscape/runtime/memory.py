@@ -22,7 +22,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory ran out; torch raises a plain RuntimeError on the CPU."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
-    return isinstance(error, RuntimeError) and "allocate memory" in str(error)
+    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
 
 
 def _machine() -> int | None:

@@ -8,6 +8,7 @@ Shapes: S segments, M basis vectors, K vectors, P parameters.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from distlandscape.errors import OutOfMemory
 from distlandscape.objective import Objective
 from distlandscape.runtime.evaluate import BlockFunction, Evaluator
 from distlandscape.runtime.group import Group, Membership
 from distlandscape.runtime.tree import Subtree, finish, shares
-from distlandscape.spectral.driver import load_rows, save_rows
+from distlandscape.spectral.driver import load_rows
 from distlandscape.spectral.segments import Segments, tree_sum
 from distlandscape.spectral.slices import Slice, SliceBasis, numbers
 from distlandscape.spectral.space import Array
@@ -29,6 +31,14 @@ Command = tuple[Any, ...]  # name of a method of Shards, its arguments
 
 class PeerFailed(RuntimeError):
     """Another rank raised; its error says why."""
+
+
+class Retry(RuntimeError):
+    """The command at ``position`` ran out of memory, with so many samples at a time."""
+
+    def __init__(self, position: int, samples: int) -> None:
+        super().__init__(position, samples)
+        self.position, self.samples = position, samples
 
 
 class Shards:
@@ -49,16 +59,30 @@ class Shards:
         self.own, self.device, self.dtype = self.slices[member.rank], device, dtype
         self.vectors: dict[int, Tensor] = {}
         self.bases: dict[int, SliceBasis] = {}
+        self._saves: dict[int, Future[dict[str, str]]] = {}
+        self._answers: list[Any] = []
 
-    def run(self, program: Sequence[Command], objective: Objective, evaluator: Evaluator) -> list[Any]:
-        """Do the commands; returns the answers that are not None."""
-        answers = []
-        for name, *arguments in program:
+    def run(self, program: Sequence[Command], objective: Objective, evaluator: Evaluator, first: int = 0) -> list[Any]:
+        """Do the commands from the ``first``; returns the answers of all that are not None.
+
+        Raises:
+            Retry: memory ran out in a product, on some rank; all have stopped before the same command, which may be
+                done again: those before it are not idempotent.
+        """
+        self._answers = self._answers if first else []
+        for position, (name, *arguments) in enumerate(program):
+            if position < first:
+                continue
             if name == "products":
-                self.products(objective, evaluator, *arguments)
+                try:
+                    self.products(objective, evaluator, *arguments)
+                except OutOfMemory as error:
+                    raise Retry(position, error.samples) from error
             else:
-                answers.append(getattr(self, f"do_{name}")(*arguments))
-        return [answer for answer in answers if answer is not None]
+                answer = getattr(self, f"do_{name}")(*arguments)
+                if answer is not None:
+                    self._answers.append(answer)
+        return self._answers
 
     def do_random(self, out: int, seed: int, probe: int, kind: Any) -> None:
         """Make a probe."""
@@ -126,9 +150,13 @@ class Shards:
         """See SliceBasis.compress."""
         self.bases[basis].compress(coefficients)
 
-    def do_save(self, basis: int, folder: str, start: int) -> tuple[str, str]:
-        """Write this rank's slice of new basis vectors."""
-        return save_rows(self.bases[basis], Path(folder), start)
+    def do_save(self, ticket: int, basis: int, folder: str, start: int) -> None:
+        """Begin to write this rank's slice of new basis vectors."""
+        self._saves[ticket] = self.bases[basis].save(Path(folder), start)
+
+    def saved(self, ticket: int) -> dict[str, str]:
+        """Wait for the files of a save; {name: sha256}."""
+        return self._saves.pop(ticket).result()
 
     def do_load(self, basis: int, folder: str, size: int) -> None:
         """Read basis vectors back, whoever wrote them."""

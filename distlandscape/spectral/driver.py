@@ -11,10 +11,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from distlandscape.files import write_whole
 from distlandscape.spectral.segments import Segments, tree_sum
 from distlandscape.spectral.slices import Slice, SliceBasis, numbers
-from distlandscape.spectral.space import Array, ProbeKind
+from distlandscape.spectral.space import Array, Pending, ProbeKind
 
 CPU = torch.device("cpu")
 
@@ -94,20 +93,13 @@ class TensorBasis:
         """See Basis.compress."""
         self._rows.compress(coefficients)
 
-    def save(self, folder: Path, start: int) -> dict[str, str]:
+    def save(self, folder: Path, start: int) -> Pending:
         """See Basis.save."""
-        return dict([save_rows(self._rows, folder, start)])
+        return self._rows.save(folder, start)
 
     def load(self, folder: Path, size: int) -> None:
         """See Basis.load."""
         load_rows(self._rows, folder, size)
-
-
-def save_rows(rows: SliceBasis, folder: Path, start: int) -> tuple[str, str]:
-    """Write a slice's vectors ``start``… whole; returns (file name, sha256)."""
-    segments = rows.owner.segments
-    name = f"vectors-{start:05d}-{rows.size:05d}.segments-{segments.start:02d}-{segments.stop:02d}.safetensors"
-    return name, write_whole(folder / name, lambda path: rows.save(path, start))
 
 
 def load_rows(rows: SliceBasis, folder: Path, size: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from distlandscape.spectral.driver import CPU, load_rows, save_rows
+from distlandscape.spectral.driver import CPU, load_rows
 from distlandscape.spectral.segments import Segments, tree_sum
 from distlandscape.spectral.slices import Slice, SliceBasis, numbers
-from distlandscape.spectral.space import Array, ProbeKind
+from distlandscape.spectral.space import Array, Pending, ProbeKind
 
 
 class Handle:
@@ -108,14 +109,25 @@ class ShardedBasis:
         for rows in self._parts:
             rows.compress(coefficients)
 
-    def save(self, folder: Path, start: int) -> dict[str, str]:
+    def save(self, folder: Path, start: int) -> Pending:
         """See Basis.save."""
-        return dict(save_rows(rows, folder, start) for rows in self._parts)
+        return _Together([rows.save(folder, start) for rows in self._parts])
 
     def load(self, folder: Path, size: int) -> None:
         """See Basis.load."""
         for rows in self._parts:
             load_rows(rows, folder, size)
+
+
+class _Together:
+    """The files of all slices."""
+
+    def __init__(self, parts: list[Future[dict[str, str]]]) -> None:
+        self._parts = parts
+
+    def result(self) -> dict[str, str]:
+        """See Pending.result."""
+        return {name: digest for part in self._parts for name, digest in part.result().items()}
 
 
 def _handles(parts: list[list[Tensor]]) -> list[Handle]:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 import weakref
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from distlandscape.curvature import gauss_newton_products, hessian_products, los
 from distlandscape.curvature.graph import held_bytes
 from distlandscape.curvature.product import Product
 from distlandscape.data import BlockStore
-from distlandscape.errors import InputError
+from distlandscape.errors import InputError, OutOfMemory
 from distlandscape.models import build_model
 from distlandscape.runtime import LocalRunner, kept
 from distlandscape.runtime.evaluate import Evaluator
@@ -123,6 +124,16 @@ def test_another_function_objective_or_weights_drop_what_is_kept(objective):
     assert not np.array_equal(found, last)
 
 
+def test_another_micro_batch_drops_what_is_kept(objective):
+    """Out of memory elsewhere, a pass starts again with a smaller one."""
+    evaluator = Evaluator(CPU, 12)
+    block_sums(evaluator, objective, [0])
+    evaluator.micro_batch = 6
+    found = block_sums(evaluator, objective, [0])[0]
+    assert np.array_equal(found, block_sums(Evaluator(CPU, 6, ProductPlan("double_backward")), objective, [0])[0])
+    assert len(evaluator.kept) == 4
+
+
 def test_dropping_gives_the_memory_back_at_once(objective):
     evaluator = Evaluator(CPU, 6)
     block_sums(evaluator, objective, range(BLOCKS))
@@ -151,6 +162,26 @@ def test_running_out_of_memory_while_keeping_goes_on_fresh(objective, monkeypatc
         found = block_sums(evaluator, objective, range(BLOCKS))
         assert all(np.array_equal(found[block], fresh[block]) for block in range(BLOCKS))
         assert (len(evaluator.kept), evaluator.kept.bytes, len(calls)) == (0, 0, 5)
+
+
+def test_running_out_of_memory_beside_what_is_kept_gives_that_up_first(objective, one_micro_batch, monkeypatch):
+    evaluator = Evaluator(CPU, 6, ProductPlan(memory=one_micro_batch))
+    exact = block_sums(evaluator, objective, [0])[0]
+    real, failures = type(hessian_products).linearise, [True]
+
+    def fails_once(product, objective, batch):
+        if failures and evaluator.kept.bytes:
+            failures.pop()
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+        return real(product, objective, batch)
+
+    monkeypatch.setattr(type(hessian_products), "linearise", fails_once)
+    assert np.array_equal(block_sums(evaluator, objective, [0])[0], exact)
+    assert (len(evaluator.kept), failures) == (0, [])
+    always = RuntimeError("DefaultCPUAllocator: can't allocate memory")
+    monkeypatch.setattr(type(hessian_products), "linearise", mock.Mock(side_effect=always))
+    with pytest.raises(OutOfMemory, match="6 samples"):
+        block_sums(evaluator, objective, [0])
 
 
 def test_other_errors_are_not_taken_for_lack_of_memory(objective, monkeypatch):
