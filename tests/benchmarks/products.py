@@ -3,7 +3,8 @@
     python -m tests.benchmarks.products [--profile]
 
 One thread, Fashion-MNIST (digits where it is not installed). The unit is the package's gradient pass, by torch's plain
-operations; passes are timed in turn with it in this one process, so the machine's speed cancels. Prints Markdown.
+operations; each pass is timed in turn
+with it, by processor time, in this one process, so that the machine's speed and its other users cancel. Prints Markdown.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch.profiler import profile
@@ -28,24 +29,25 @@ PLANS = {
     "double backward": ProductPlan("double_backward"),
     "forward over reverse": ProductPlan("forward_over_reverse"),
     "kept": ProductPlan("kept"),
-    "double backward, channels last": ProductPlan("double_backward", channels_last=True),
     "kept, channels last": ProductPlan("kept", channels_last=True),
 }
-ROUNDS = {"cnn": 15, "resnet20": 7}
+ROUNDS = {"cnn": 11, "resnet20": 3}
+PROFILED = ("Hessian, kept", "GaussNewton, kept")
 LINES = 12  # of a profile
 
 
-def interleaved(calls: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each call, taken in turn, after one call each to warm up."""
-    times: dict[str, list[float]] = {name: [] for name in calls}
-    for call in calls.values():
-        call()
-    for _ in range(rounds):
-        for name, call in calls.items():
-            began = time.perf_counter()
-            call()
-            times[name].append(time.perf_counter() - began)
-    return times
+def alternating(unit: Callable[[], object], call: Callable[[], object], rounds: int) -> list[float]:
+    """Sorted ratios of the processor time of a pass to that of the unit right before it, after one each to warm up."""
+    ratios = []
+    for warm in range(rounds + 1):
+        times = []
+        for each in (unit, call):
+            began = time.process_time()
+            each()
+            times.append(time.process_time() - began)
+        if warm:
+            ratios.append(times[1] / times[0])
+    return sorted(ratios)
 
 
 def store(count: int) -> BlockStore:
@@ -56,24 +58,18 @@ def store(count: int) -> BlockStore:
     return BlockStore.from_arrays(*taken, description=source)
 
 
-def calls(name: str) -> tuple[str, dict[str, Callable[[], object]]]:
-    """A sentence about the task, and its passes by name."""
-    options, count = TASKS[name]
-    data = store(count)
-    shape = data.block(0)[0].shape[1:]
-    objective = dl.Objective(build_model(name, shape, 10, options, seed=0), data, dtype=torch.float32)
-    v_P = torch.randn(objective.parameters, generator=torch.Generator().manual_seed(0))
-    plain = LocalRunner()
-    passes: dict[str, Callable[[], object]] = {"gradient": lambda: gradient(objective, plain)}
+Pass = tuple[str, Callable[[], object]]
+
+
+def passes(objective: dl.Objective) -> Iterator[Pass]:
+    """Passes by name, one after the other: what one keeps is gone before the next."""
+    V_KP = torch.randn(4, objective.parameters, generator=torch.Generator().manual_seed(0))
     for kind in (dl.Hessian, dl.GaussNewton):
         for method, plan in PLANS.items():
             operator = kind(objective, LocalRunner(plan=plan))
-            passes[f"{kind.__name__}, {method}"] = lambda operator=operator: operator @ v_P
+            yield f"{kind.__name__}, {method}", lambda operator=operator: operator.apply(V_KP[:1])
     four = dl.Hessian(objective, LocalRunner(plan=ProductPlan("double_backward")))
-    V_4P = torch.randn(4, objective.parameters, generator=torch.Generator().manual_seed(1))
-    passes["Hessian, double backward, 4 vectors at once"] = lambda: four.apply(V_4P)
-    sentence = f"{name}, P = {objective.parameters:,}, N = {data.samples:,} of {data.description}, {data.blocks} blocks"
-    return sentence, passes
+    yield "Hessian, double backward, 4 vectors at once", lambda: four.apply(V_KP)
 
 
 def print_profile(name: str, call: Callable[[], object]) -> None:
@@ -90,16 +86,24 @@ def print_profile(name: str, call: Callable[[], object]) -> None:
 def main() -> None:
     """Measure both networks and print the tables."""
     torch.set_num_threads(1)
-    for name in TASKS:
-        sentence, passes = calls(name)
-        times = interleaved(passes, ROUNDS[name])
-        print(f"\n{sentence}, 1 thread\n\n| one pass | gradients (median) | range |\n|---|---|---|")
-        for what, seconds in times.items():
-            pairs = sorted(a / b for a, b in zip(seconds, times["gradient"], strict=True))
-            print(f"| {what} | {statistics.median(pairs):.2f} | {pairs[0]:.2f}–{pairs[-1]:.2f} |")
+    for name, (options, count) in TASKS.items():
+        data = store(count)
+        shape = data.block(0)[0].shape[1:]
+        objective = dl.Objective(build_model(name, shape, 10, options, seed=0), data, dtype=torch.float32)
+        plain = LocalRunner()
+        unit = lambda objective=objective, plain=plain: gradient(objective, plain)  # noqa: E731
+        P, N = objective.parameters, data.samples
+        print(f"\n{name}, P = {P:,}, N = {N:,} of {data.description}, {data.blocks} blocks, 1 thread\n")
+        print("| one pass | gradients (median) | range |\n|---|---|---|")
+        profiles = [("gradient", unit)]
+        for what, call in passes(objective):
+            ratios = alternating(unit, call, ROUNDS[name])
+            print(f"| {what} | {statistics.median(ratios):.2f} | {ratios[0]:.2f}–{ratios[-1]:.2f} |", flush=True)
+            if "--profile" in sys.argv and what in PROFILED:
+                profiles.append((what, call))
         if "--profile" in sys.argv:
-            for what in ("gradient", "Hessian, kept", "GaussNewton, kept"):
-                print_profile(f"{name}: {what}", passes[what])
+            for what, call in profiles:
+                print_profile(f"{name}: {what}", call)
 
 
 if __name__ == "__main__":

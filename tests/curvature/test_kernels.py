@@ -40,7 +40,7 @@ def same(function, inputs):
     return type(ours[0].grad_fn).__name__
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     st.integers(1, 3),
     st.integers(1, 2),
@@ -99,7 +99,7 @@ class Composed(nn.Module):
         return self.last(self.norm(self.second(self.first(x).tanh())).sigmoid().flatten(1))
 
 
-PATTERNS = (["*"], ["first.weight"], ["first.bias", "norm.weight"], ["second*"], ["norm.bias"])
+PATTERNS = (["first.weight"], ["first.bias", "norm.weight"], ["second*"], ["norm.bias"])
 
 
 @pytest.mark.parametrize("patterns", PATTERNS)
