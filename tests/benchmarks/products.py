@@ -3,8 +3,8 @@
     python -m tests.benchmarks.products [--profile]
 
 One thread, Fashion-MNIST (digits where it is not installed). The unit is the package's gradient pass, by torch's plain
-operations; each pass is timed in turn
-with it, by processor time, in this one process, so that the machine's speed and its other users cancel. Prints Markdown.
+operations; each pass is timed in turn with it, by processor time, in this one process, so that the machine's speed and
+its other users cancel. Prints Markdown.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ PLANS = {
     "kept": ProductPlan("kept"),
     "kept, channels last": ProductPlan("kept", channels_last=True),
 }
-ROUNDS = {"cnn": 11, "resnet20": 3}
+ROUNDS = {"cnn": 9, "resnet20": 3}
 PROFILED = ("Hessian, kept", "GaussNewton, kept")
 LINES = 12  # of a profile
 

@@ -307,7 +307,7 @@ RESIDENT = """
 
     torch.set_num_threads(1)
     model = build_model("cnn", (1, 28, 28), 10, {"channels": [16, 32, 64], "norm": "batch"}, seed=0)
-    objective = dl.Objective(model, samples((1, 28, 28), 10, n=800), dtype=torch.float32)
+    objective = dl.Objective(model, samples((1, 28, 28), 10, n=320), dtype=torch.float32)
     evaluator = Evaluator(torch.device("cpu"), 25, ProductPlan(memory=BUDGET))
     v = torch.randn(1, objective.parameters).numpy()
     fresh = Evaluator(torch.device("cpu"), 25, ProductPlan("double_backward"))
@@ -321,10 +321,10 @@ RESIDENT = """
 
 def test_the_budget_by_the_resident_set_of_a_process():
     """What the graphs hold by our count is what the process grows by, whatever the allocator does."""
-    code = textwrap.dedent(RESIDENT).replace("BUDGET", str(100 * 2**20))
+    code = textwrap.dedent(RESIDENT).replace("BUDGET", str(28 * 2**20))
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
     grown, counted, number = map(int, run.stdout.split())
-    assert 70 * 2**20 < counted <= 100 * 2**20
-    assert 0 < number < 64
+    assert 20 * 2**20 < counted <= 28 * 2**20
+    assert 0 < number < 16
     assert 0.85 * counted < grown < 1.2 * counted + 8 * 2**20
