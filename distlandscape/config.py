@@ -157,7 +157,7 @@ class RuntimeConfig(_Section):
     @field_validator("memory", mode="before")
     @classmethod
     def _bytes_or_auto(cls, value: Any) -> Any:
-        number = isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 1 and value == int(value)
+        number = isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 1 and value % 1 == 0
         if value != "auto" and not number:
             raise ValueError("it must be a positive number of bytes or 'auto'")
         return value

@@ -130,6 +130,7 @@ def changed_value(section, key):
         "mse",
         "float64",
         "gauss_newton",
+        "double_backward",
         ("a",),
         "test",
         "unit",
