@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import torch
 
 Array = npt.NDArray[np.float64]
 
@@ -48,7 +47,7 @@ class Eigenpairs:
 
     Attributes:
         eigenvalues: (k,) descending, of the mean loss over samples.
-        eigenvectors: (k, P) orthonormal rows.
+        eigenvectors: (k, P) orthonormal rows, a tensor unless they were left where the workers keep them.
         residuals: (k,) bounds on ‖Hv − λv‖.
         converged: (k,) whether each residual met tol·|λ|.
         top: how many of the k come from the upper end (the rest are the lowest).
@@ -58,7 +57,7 @@ class Eigenpairs:
     """
 
     eigenvalues: Array
-    eigenvectors: torch.Tensor
+    eigenvectors: Any
     residuals: Array
     converged: npt.NDArray[np.bool_]
     top: int

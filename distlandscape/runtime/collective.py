@@ -152,8 +152,8 @@ class Collective:
                 try:
                     results[rank] = ray.get(reference)
                 except RayActorError as error:
-                    stands = self._crew.lose(self._ranks[rank], "its slices are gone, the last commit is not")
-                    lost[rank] = stands and not error.preempted
+                    words = "its slices are gone, the last commit is not"
+                    lost[rank] = self._crew.lose(self._ranks[rank], error, words)
                     failed_at = min(failed_at, time.monotonic())
                 except RayTaskError as error:
                     errors.append(error.cause or error)  # no cause where it could not be sent

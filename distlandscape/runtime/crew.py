@@ -9,9 +9,12 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from distlandscape.errors import WorkerFailure
+
+if TYPE_CHECKING:
+    from ray.exceptions import RayActorError
 
 START_SECONDS = 180.0  # for workers to come up where none is there to go on
 GRACE_SECONDS = 10.0  # that a group waits for the replacement of a lost worker before it goes on with fewer
@@ -130,20 +133,23 @@ class Crew:
         if not self.members:
             raise WorkerFailure(self._short_of_room(self.wanted))
 
-    def lose(self, member: Member, what: str) -> bool:
-        """Call up a replacement for a dead worker; whether its own work may be to blame: its machine still stands."""
-        import ray
+    def lose(self, member: Member, error: RayActorError, what: str) -> bool:
+        """Call up a replacement for a worker; whether its own work may be to blame.
 
-        nodes: Any = ray.nodes()  # type: ignore[no-untyped-call]
-        stands = any(node["NodeID"] == member.node and node["Alive"] for node in nodes)
-        if member not in self.members:
-            return stands  # known already
-        ray.kill(member.actor)
-        self.members.remove(member)
-        self._call_up(member.number)
-        where = f"process {member.pid} on {member.host}" if stands else f"its machine {member.host} is gone"
-        self._tell(f"worker {member.number} ({where}) was lost; {what}")
-        return stands
+        It is not where the machine was taken away or cannot be reached, which Ray calls unavailable long before it
+        takes the node for dead; a worker that dies on a machine that stands is called dead at once.
+        """
+        import ray
+        from ray.exceptions import ActorDiedError
+
+        blamed = isinstance(error, ActorDiedError) and not error.preempted
+        if member in self.members:
+            ray.kill(member.actor)
+            self.members.remove(member)
+            self._call_up(member.number)
+            where = f"process {member.pid} on {member.host}" if blamed else f"{member.host} is gone"
+            self._tell(f"worker {member.number} ({where}) was lost; {what}")
+        return blamed
 
     def end_hung(self, members: Sequence[Member]) -> None:
         """Ask workers that still compute for a sign of life; end those that give none."""

@@ -65,7 +65,7 @@ def deal(crew: Crew, jobs: Sequence[Job]) -> None:
             try:
                 result = ray.get(reference)
             except RayActorError as error:
-                blamed = crew.lose(member, f"its {job.name} are done again") and not error.preempted
+                blamed = crew.lose(member, error, f"its {job.name} are done again")
                 waiting.extendleft(_again(job, blamed))
             except RayTaskError as error:
                 raise error.cause or error from error  # no cause where it could not be sent

@@ -54,8 +54,11 @@ class Group:
         self._together = device.type == "cuda"
         self._group: Any = _backend(prefixed, member, device, address, timeout)
 
-    def swap(self, outgoing: Sequence[Tensor], incoming: Sequence[Tensor]) -> None:
-        """Send ``outgoing[r]`` to every other rank r and fill ``incoming[r]`` from it; empty tensors are not sent."""
+    def swap(self, outgoing: Sequence[Sequence[Tensor]], incoming: Sequence[Sequence[Tensor]]) -> None:
+        """Send the tensors of ``outgoing[r]`` to every other rank r, fill those of ``incoming[r]`` from it, in order.
+
+        They are contiguous; empty ones are not sent.
+        """
         if self._group is None:
             raise RuntimeError("this generation ended with an error in an exchange")
         try:
@@ -64,19 +67,17 @@ class Group:
             self._group = None  # its sockets close, and no other rank waits for this one
             raise
 
-    def _exchange(self, outgoing: Sequence[Tensor], incoming: Sequence[Tensor]) -> None:
+    def _exchange(self, outgoing: Sequence[Sequence[Tensor]], incoming: Sequence[Sequence[Tensor]]) -> None:
         works = []
         if self._together:
             # NCCL runs what two ranks exchange in the order it was asked for: alone, two sends wait for each other.
             self._group._start_coalescing()
         for offset in range(1, self.world):
             peer = (self.rank + offset) % self.world
-            if outgoing[peer].numel():
-                works.append(self._group.send([outgoing[peer].contiguous()], peer, 0))
+            works += [self._group.send([t], peer, tag) for tag, t in enumerate(outgoing[peer]) if t.numel()]
         for offset in range(1, self.world):
             peer = (self.rank - offset) % self.world
-            if incoming[peer].numel():
-                works.append(self._group.recv([incoming[peer]], peer, 0))
+            works += [self._group.recv([t], peer, tag) for tag, t in enumerate(incoming[peer]) if t.numel()]
         if self._together:
             works = [self._group._end_coalescing()]
         for work in works:
@@ -85,8 +86,12 @@ class Group:
     def gather(self, own: Tensor, sizes: Sequence[int]) -> list[Tensor]:
         """The ranks' tensors (sizes[r], …), that of this rank included."""
         parts = [own if r == self.rank else own.new_empty((sizes[r], *own.shape[1:])) for r in range(self.world)]
-        self.swap([own] * self.world, parts)
+        self.gather_into(own, parts)
         return parts
+
+    def gather_into(self, own: Tensor, parts: Sequence[Tensor]) -> None:
+        """Fill the other ranks' ``parts``; that of this rank holds ``own`` already, or is it."""
+        self.swap([[own.contiguous()]] * self.world, [[part] for part in parts])
 
 
 def serve_store(address: str) -> tuple[str, Any]:

@@ -2,6 +2,7 @@
 
 A program is a list of commands, run in order by every worker alike; the answers of those that return numbers come back
 as one list. Numbers are the same on every rank: each gathers all float64 partials and adds them in the fixed tree.
+Vectors never leave the device in a step: all that comes to the host passes through ``numbers``, and is small.
 Shapes: S segments, M basis vectors, K vectors, P parameters.
 """
 
@@ -61,6 +62,7 @@ class Shards:
         self.bases: dict[int, SliceBasis] = {}
         self._saves: dict[int, Future[dict[str, str]]] = {}
         self._answers: list[Any] = []
+        self._buffers: dict[str, Tensor] = {}
 
     def run(self, program: Sequence[Command], objective: Objective, evaluator: Evaluator, first: int = 0) -> list[Any]:
         """Do the commands from the ``first``; returns the answers of all that are not None.
@@ -128,7 +130,8 @@ class Shards:
             remainder = rows.subtract(remainder, coefficients)
             total += coefficients
         self.vectors[out] = remainder
-        return numbers(total), float(torch.sqrt(self._sum(self.own.dots([remainder], [remainder]))[0, 0]))
+        norm = torch.sqrt(self._sum(self.own.dots([remainder], [remainder]))[0, 0])
+        return numbers(total), float(numbers(norm))
 
     def do_project(self, basis: int, w: int) -> Array:
         """(M,) inner products with a basis."""
@@ -173,19 +176,22 @@ class Shards:
         decay: float,
     ) -> None:
         """One pass: gather the vectors, sum this rank's blocks, finish the block tree for this rank's slice."""
-        V_KP = torch.stack([self._whole(self.vectors[v]) for v in vectors])
+        V_KP = self._buffer("whole", (len(vectors), self.cut.dim), self.dtype)
+        for row, v in zip(V_KP, vectors, strict=True):
+            row[self.own.start : self.own.stop] = self.vectors[v]
+            self.group.gather_into(self.vectors[v], [row[part.start : part.stop] for part in self.slices])
         dealt = shares(objective.data.blocks, self.group.world)
         mine = dealt[self.group.rank] if self.group.rank < len(dealt) else []
         totals = self._agreed(lambda: evaluator.subtree_totals(objective, function, (V_KP, *arguments), mine))
         nodes = self._exchange(dealt, [total for (total,) in totals], len(vectors))
-        evaluator.release(totals)
-        total = finish(nodes, Tensor.add_) / objective.samples
+        total = finish(nodes, Tensor.add_).div_(objective.samples)
         if decay:
             total += decay * V_KP[:, self.own.start : self.own.stop]
-        if not torch.isfinite(total).all():
+        if numbers(~torch.isfinite(total).all()):
             raise FloatingPointError("a product with the operator is not finite; look at the weights and the data")
         for out, row in zip(outs, total, strict=True):
-            self.vectors[out] = row.to(self.dtype)
+            self.vectors[out] = row.to(self.dtype, copy=True)
+        evaluator.release(totals)  # their memory was a part of what was added up
 
     def _agreed(self, work: Callable[[], list[Any]]) -> list[Any]:
         """The result of this rank's own work, once all ranks have one: else all fail alike, and none waits for ever."""
@@ -198,30 +204,30 @@ class Shards:
         flags = self.group.gather(flag, [1] * self.group.world)
         if failure is not None:
             raise failure
-        if any(bool(flag) for flag in flags):
+        if numbers(torch.cat(flags)).any():
             raise PeerFailed("another worker failed in this pass")
         return result
 
     def _exchange(self, dealt: list[list[Subtree]], sums: list[Tensor], K: int) -> list[tuple[Subtree, Tensor]]:
-        """Every subtree's sum, cut to this rank's slice."""
-        world, length = self.group.world, self.own.stop - self.own.start
-        counts = [len(dealt[r]) if r < len(dealt) else 0 for r in range(world)]
-        outgoing = []
-        for part in self.slices:
-            cut = [s[:, part.start : part.stop] for s in sums]
-            outgoing.append(torch.stack(cut) if cut else torch.empty(0, dtype=torch.float64, device=self.device))
-        incoming = [torch.empty(count, K, length, dtype=torch.float64, device=self.device) for count in counts]
-        incoming[self.group.rank] = outgoing[self.group.rank]
+        """Every subtree's sum, cut to this rank's slice; all in memory that is used again."""
+        length = self.own.stop - self.own.start
+        outgoing = [[s[:, part.start : part.stop].contiguous() for s in sums] for part in self.slices]
+        incoming = []
+        for rank in range(self.group.world):
+            count = len(dealt[rank]) if rank < len(dealt) and rank != self.group.rank else 0
+            incoming.append(list(self._buffer(f"from {rank}", (count, K, length), torch.float64)))
         self.group.swap(outgoing, incoming)
-        nodes: list[tuple[Subtree, Tensor]] = []
-        for rank, arrived in enumerate(incoming):
-            if counts[rank]:
-                nodes += zip(dealt[rank], arrived, strict=True)
-        return nodes
+        incoming[self.group.rank] = outgoing[self.group.rank]
+        return [
+            (s, t) for share, arrived in zip(dealt, incoming, strict=False) for s, t in zip(share, arrived, strict=True)
+        ]
 
-    def _whole(self, own: Tensor) -> Tensor:
-        """The vector this slice is of."""
-        return torch.cat(self.group.gather(own, [part.stop - part.start for part in self.slices]))
+    def _buffer(self, name: str, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+        """Memory of that name, used again while the shape stays: fresh pages cost more than what is put into them."""
+        kept = self._buffers.get(name)
+        if kept is None or kept.shape != shape:
+            kept = self._buffers[name] = torch.empty(shape, dtype=dtype, device=self.device)
+        return kept
 
     def _sum(self, partials: Tensor) -> Tensor:
         """Partials (S, …) of all ranks, added in the fixed tree over all segments."""

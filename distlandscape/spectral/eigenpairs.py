@@ -7,7 +7,6 @@ from numbers import Integral
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from distlandscape.errors import InputError
 from distlandscape.results import Eigenpairs, Trust
@@ -15,6 +14,7 @@ from distlandscape.spectral.certify import certify
 from distlandscape.spectral.copies import Pairs, add_missed_copies
 from distlandscape.spectral.journal import SILENT, Journal
 from distlandscape.spectral.lanczos import Lanczos
+from distlandscape.spectral.rows import SpaceRows
 from distlandscape.spectral.space import Operator
 from distlandscape.spectral.stopping import due, residual_bounds
 
@@ -30,6 +30,7 @@ def top_eigenpairs(
     max_steps: int | None = None,
     basis_size: int | None = None,
     seed: int = 0,
+    gather: bool = True,
     journal: Journal = SILENT,
 ) -> Eigenpairs:
     """Extreme eigenpairs of a symmetric operator, with residuals, stopped when each ‖Hv − λv‖ ≤ tol·|λ|.
@@ -46,6 +47,8 @@ def top_eigenpairs(
         basis_size: most vectors kept beside the pairs that the check stays away from; at that many a thick restart
             keeps the Ritz vectors next to the wanted ends. None: all of them, which needs the fewest products.
         seed: seed of the start vectors.
+        gather: whether the eigenvectors come to the driver; else they are ``SpaceRows`` and stay with the workers,
+            where ``overlap``, ``confinement``, ``trace`` and ``spectral_density`` use them.
         journal: keeps the state for a resume and shows progress.
 
     Returns:
@@ -79,9 +82,10 @@ def top_eigenpairs(
         good = pairs.residuals <= residual_bounds(pairs.values, tol, H.space.eps, trust.norm)
         passes += outcome.passes
         trust = replace(trust, missed_copies=outcome.words, missed_probability=outcome.probability)
+    rows = SpaceRows(H.space, pairs.vectors)
     return Eigenpairs(
         eigenvalues=pairs.values,
-        eigenvectors=torch.from_numpy(np.stack([H.space.to_numpy(v) for v in pairs.vectors])),
+        eigenvectors=rows.gather() if gather else rows,
         residuals=pairs.residuals,
         converged=good,
         top=top,

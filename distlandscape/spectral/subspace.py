@@ -6,22 +6,32 @@ import torch
 from torch import Tensor
 
 from distlandscape.errors import InputError
+from distlandscape.spectral.rows import SpaceRows
 
 
-def overlap(V: Tensor, W: Tensor) -> float:
+def overlap(V: Tensor | SpaceRows, W: Tensor | SpaceRows) -> float:
     """‖V Wᵀ‖_F² / k of two sets of k orthonormal rows (k, P): 1 for the same subspace, about k/P for random ones.
 
     Raises:
         InputError: shapes differ.
     """
-    if V.shape != W.shape or V.ndim != 2:
+    if tuple(V.shape) != tuple(W.shape) or len(V.shape) != 2:
         raise InputError(
             f"overlap needs two (k, P) sets of rows of equal shape, not {tuple(V.shape)} and {tuple(W.shape)}"
         )
-    return float((V.double() @ W.double().T).square().sum() / len(V))
+    return float(_products(V, W).square().sum() / len(V))
 
 
-def confinement(gradient: Tensor, V: Tensor) -> float:
+def confinement(gradient: Tensor, V: Tensor | SpaceRows) -> float:
     """|V g|² / |g|² of a gradient (P,) and orthonormal rows (k, P); nan for a zero gradient."""
     g = gradient.double()
-    return float((V.double() @ g).square().sum() / torch.dot(g, g))
+    return float(_products(V, gradient[None]).square().sum() / torch.dot(g, g))
+
+
+def _products(V: Tensor | SpaceRows, W: Tensor | SpaceRows) -> Tensor:
+    """(k, l) inner products in float64, computed where rows of a space live."""
+    if isinstance(V, SpaceRows):
+        return torch.from_numpy(V.dots(W))
+    if isinstance(W, SpaceRows):
+        return torch.from_numpy(W.dots(V)).T
+    return V.double() @ W.double().T

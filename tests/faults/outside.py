@@ -1,4 +1,4 @@
-"""Faults that end a run: its driver, its Ray or its disk goes; resumed, by another number of workers, it is the same."""
+"""Faults that end a run: its driver, Ray or disk goes; resumed by another number of workers, it is the same."""
 
 import os
 import signal

@@ -12,9 +12,9 @@ from distlandscape.record.run import Run
 from distlandscape.studies.runner import resume_study, run_study
 
 WORK = [
-    *("data.samples=300", "model.options={hidden: [6]}", "train.steps=60", "train.checkpoints=2"),
-    *("spectrum.k=10", "spectrum.lowest=2", "spectrum.basis_size=30", "spectrum.density_steps=30"),
-    *("spectrum.trace_probes=4", "runtime.threads=1", "runtime.cpus_per_worker=0.5"),
+    *("data.samples=300", "model.options={hidden: [6]}", "train.steps=60"),
+    *("spectrum.k=8", "spectrum.lowest=1", "spectrum.basis_size=24", "spectrum.density_steps=20"),
+    *("spectrum.trace_probes=2", "runtime.threads=1", "runtime.cpus_per_worker=0.5"),
 ]
 NUMBERS = ("eigenvalues", "residuals", "lowest", "lowest_residuals", "trace", "frobenius", "trust", "passes", "loss")
 

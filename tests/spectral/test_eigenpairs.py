@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from distlandscape.errors import InputError
 from distlandscape.results import Eigenpairs
-from distlandscape.spectral import top_eigenpairs
+from distlandscape.spectral import confinement, overlap, spectral_density, top_eigenpairs, trace
 from distlandscape.spectral.lanczos import BREAKDOWN
 from distlandscape.spectral.stopping import FLOOR
 from tests.spectral.helpers import DTYPES, Array, Dense, MemoryJournal, eps, rotated, spaces
@@ -251,3 +251,60 @@ def test_equal_seeds_give_equal_bits_and_other_seeds_other_vectors() -> None:
     a, b, c = (top_eigenpairs(Dense(A), 2, 1e-4, seed=seed) for seed in (3, 3, 4))
     assert a.eigenvectors.numpy().tobytes() == b.eigenvectors.numpy().tobytes()
     assert a.eigenvectors.numpy().tobytes() != c.eigenvectors.numpy().tobytes()
+
+
+@pytest.mark.parametrize(("k", "which", "basis_size"), [(5, "LA", 8), (10, "LA", 15), ((6, 4), "BE", 15), (3, "SA", 7)])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_thick_restarts_find_the_same_pairs(k: Any, which: str, basis_size: int, dtype: torch.dtype) -> None:
+    """Within a basis of little more than k vectors; products and vectors held are counted."""
+    values = np.concatenate([np.linspace(-0.3, 1, 380), [1.5, 2, 3, 4, 5, 7, 9, 12, 15, 20], [-1, -2, -4, -8]])
+    tol = 1e-8 if dtype == torch.float64 else 1e-4
+    A = rotated(values)
+    free = top_eigenpairs(Dense(A, dtype=dtype), k, tol, which)
+    operator = Dense(A, dtype=dtype)
+    pairs = top_eigenpairs(operator, k, tol, which, basis_size=basis_size)
+    check(operator, pairs, wanted(values, k, which), tol)
+    assert pairs.steps > basis_size
+    assert pairs.steps <= 1.6 * free.steps
+
+
+@given(problems([0.0, 0.1, 5.0]), st.integers(0, 2**32 - 1), st.integers(3, 12))
+@settings(max_examples=60, deadline=None)
+def test_thick_restarts_against_dense_eigenvalues(problem: tuple[Array, Any, str], seed: int, spare: int) -> None:
+    values, k, which = problem
+    operator = Dense(rotated(values, seed % 1000))
+    count = sum(k) if isinstance(k, tuple) else k
+    pairs = top_eigenpairs(operator, k, TOL, which, seed=seed, basis_size=count + spare)
+    exact = wanted(np.linalg.eigvalsh(operator.A), k, which)
+    if pairs.status == "converged":
+        assert np.abs(pairs.eigenvalues - exact).max() <= 1e-7 * max(1.0, np.abs(values).max())
+    true = np.linalg.norm(
+        pairs.eigenvectors.numpy() @ operator.A - pairs.eigenvalues[:, None] * pairs.eigenvectors.numpy(), axis=1
+    )
+    assert (true <= pairs.residuals + 1e-12 * max(1.0, np.abs(values).max())).all()
+
+
+def test_too_small_a_basis_is_refused() -> None:
+    with pytest.raises(InputError, match="basis_size=7 leaves no room to restart with 5 pairs; take 8 or more"):
+        top_eigenpairs(Dense(rotated(np.arange(50.0))), 5, basis_size=7)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_vectors_may_stay_in_their_space(dtype: torch.dtype) -> None:
+    """Overlaps, confinement, trace and density are the same whether they were gathered or not."""
+    A = rotated(np.concatenate([np.linspace(0, 1, 200), [5, 6, 7]]))
+    for space in spaces(203, dtype).values():
+        operator = Dense(A, space)
+        there = top_eigenpairs(operator, 3, 1e-4, gather=False)
+        here = top_eigenpairs(operator, 3, 1e-4)
+        assert there.eigenvectors.shape == (3, 203)
+        assert torch.equal(there.eigenvectors.gather(), here.eigenvectors)
+        assert torch.equal(there.eigenvectors[:2].gather(), here.eigenvectors[:2])
+        g = torch.randn(203, dtype=dtype, generator=torch.Generator().manual_seed(0))
+        assert confinement(g, there.eigenvectors) == pytest.approx(confinement(g, here.eigenvectors), rel=1e-12)
+        assert overlap(there.eigenvectors, there.eigenvectors) == pytest.approx(1, abs=1e-5)
+        for V, W in ((there, here), (here, there)):
+            assert overlap(V.eigenvectors, W.eigenvectors) == pytest.approx(1, abs=1e-5)
+        assert trace(operator, 4, known=there) == trace(operator, 4, known=here)
+        a, b = (spectral_density(operator, 1, 10, known=known) for known in (there, here))
+        assert np.array_equal(a.nodes, b.nodes)

@@ -1,0 +1,114 @@
+"""Sharded vectors: memory by number of workers, what checkpoints cost, what a pass costs beside its arithmetic.
+
+    make bench-scaling                       everything, Markdown
+    python -m tests.benchmarks.scaling NAME  one of: memory, checkpoints, overhead
+
+Nothing here was run on a GPU or on several machines.
+"""
+
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+os.environ["OMP_NUM_THREADS"] = "1"
+
+import numpy as np
+import torch
+
+from distlandscape.models import build_model
+from distlandscape.objective import Objective
+from distlandscape.record.run import Run
+from distlandscape.runtime import Hessian, LocalRunner, Pool
+from distlandscape.spectral.journal import SILENT
+from distlandscape.spectral.lanczos import Lanczos
+from distlandscape.studies.journal import RunJournal
+
+MB = 2**20
+
+
+def anonymous(pid):
+    """RssAnon of a process in MB: its own memory, without pages of the object store or of files."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon")) / 1024
+
+
+def images(name, samples, side):
+    """A net of the zoo over images of noise, which cost what photographs do."""
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((samples, 3, side, side)).astype("f4"), rng.integers(0, 10, samples)
+    return Objective(build_model(name, (3, side, side), 10, {}, seed=0), (x, y))
+
+
+def memory():
+    """Shown by 2 of the issue on scale: the basis of resnet18, 64 images, by the number of workers."""
+    objective = images("resnet18", 64, 16)
+    print(f"resnet18, P = {objective.parameters:,}, 64 images (16×16), transport collective, 20 Lanczos steps.\n")
+    print("| workers | basis per worker, MB | × workers | driver over idle, MB |\n|---|---|---|---|", flush=True)
+    for workers in (1, 2, 4):
+        with Pool(workers, 0.5, threads=1, transport="collective") as pool:
+            idle, driver = anonymous(os.getpid()), 0.0
+            run = Lanczos(Hessian(objective, pool), 24, 0)
+            for step in range(1, 21):
+                run.step()
+                driver = max(driver, anonymous(os.getpid()))
+                if step == 2:
+                    early = [anonymous(pid) for pid in pool.pids]
+            grown = [anonymous(pid) - before for pid, before in zip(pool.pids, early, strict=True)]
+            largest = max(grown)
+            print(f"| {workers} | {largest:.0f} | {largest * workers:.0f} | {driver - idle:.0f} |", flush=True)
+            del run
+
+
+def checkpoints():
+    """Steps of resnet20 with and without a journal, in turns on the same run."""
+    objective = images("resnet20", 256, 32)
+    print(f"resnet20, P = {objective.parameters:,}, 256 images, time of a step with a journal over one without.\n")
+    print("| where | steps of each | seconds of a step | ratio of medians |\n|---|---|---|---|", flush=True)
+    with Pool(2, 0.5, threads=1, transport="collective") as pool:
+        for name, runner in (("driver", LocalRunner(1)), ("2 workers, collective", pool)):
+            with tempfile.TemporaryDirectory() as folder:
+                journal = RunJournal(Run.create(Path(folder), "spectrum", {}, {}), "s", lambda _: None, lambda: False)
+                run = Lanczos(Hessian(objective, runner), 60, 0, journal=journal)
+                seconds = {"with": [], "without": []}
+                for step in range(26):
+                    kind = ("with", "without")[step % 2]
+                    run.journal = journal if kind == "with" else SILENT
+                    began = time.perf_counter()
+                    run.step()
+                    seconds[kind].append(time.perf_counter() - began)
+                journal.end()
+            medians = {kind: float(np.median(values[1:])) for kind, values in seconds.items()}
+            ratio = medians["with"] / medians["without"]
+            print(f"| {name} | 12 | {medians['without']:.2f} | {ratio:.3f} |", flush=True)
+
+
+def overhead():
+    """Milliseconds of a Lanczos step on little data: what is left is the transport's."""
+    print("Lanczos steps on 64 samples, milliseconds (median of 30).\n")
+    print("| P | local | store, 2 workers | collective, 2 workers |\n|---|---|---|---|", flush=True)
+    with Pool(2, 0.5, threads=1) as store, Pool(2, 0.5, threads=1, transport="collective") as group:
+        for width in (100, 1500):
+            rng = np.random.default_rng(0)
+            net = build_model("mlp", (1, 16, 16), 10, {"hidden": [width, width]}, seed=0)
+            objective = Objective(net, (rng.standard_normal((64, 1, 16, 16)).astype("f4"), rng.integers(0, 10, 64)))
+            row = []
+            for runner in (LocalRunner(1), store, group):
+                run, seconds = Lanczos(Hessian(objective, runner), 40, 0), []
+                for _ in range(34):
+                    began = time.perf_counter()
+                    run.step()
+                    seconds.append(time.perf_counter() - began)
+                row.append(1000 * float(np.median(seconds[4:])))
+                del run
+            print(f"| {objective.parameters:,} | {' | '.join(f'{ms:.0f}' for ms in row)} |", flush=True)
+
+
+PARTS = {"memory": memory, "checkpoints": checkpoints, "overhead": overhead}
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    for name in sys.argv[1:] or PARTS:
+        print(f"\n### {name}\n")
+        PARTS[name]()
