@@ -45,8 +45,8 @@ def flat_tangents(pieces: Sequence[Tensor], row_P: Tensor) -> None:
 def require_forward_mode(objective: Objective, product: Product, *arguments: Any) -> None:
     """Compare forward over reverse with double backward on the first samples and one random vector.
 
-    Torch has operations whose forward derivatives are missing (GroupNorm's and SiLU's backward) or wrong in some
-    circumstances (LayerNorm's under a batched reverse mode, 2.13), as may functions of a user's: a comparison finds out.
+    Forward derivatives of torch are missing (GroupNorm's and SiLU's backward) or wrong in some circumstances (LayerNorm
+    under a batched reverse mode, 2.13), as those of a user's functions may be: a comparison finds out.
 
     Raises:
         InputError: the two differ, or there is no forward derivative.
