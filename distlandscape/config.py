@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, ValidationError, field_validator
 
 from distlandscape.config_text import brief, parse, problem, read_mapping
 from distlandscape.errors import InputError
@@ -146,6 +146,21 @@ class RuntimeConfig(_Section):
     gpus_per_worker: Real = Field(0, ge=0)
     threads: Integer | None = Field(None, ge=1, description="threads per worker; None: the CPUs a worker has")
     micro_batch: Integer | None = Field(None, ge=1, description="None: a fixed rule by device type")
+    product: Literal["kept", "double_backward", "forward_over_reverse"] = Field(
+        "kept", description="kept: linearisations stay in memory as far as it goes, the same bits as double_backward"
+    )
+    memory: Literal["auto"] | Integer = Field(
+        "auto", description="bytes of kept linearisations a worker; auto: until half of what was free is gone"
+    )
+    channels_last: bool = Field(False, description="images in channels-last order; other bits")
+
+    @field_validator("memory", mode="before")
+    @classmethod
+    def _bytes_or_auto(cls, value: Any) -> Any:
+        number = isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 1 and value % 1 == 0
+        if value != "auto" and not number:
+            raise ValueError("it must be a positive number of bytes or 'auto'")
+        return value
 
 
 class TrackingConfig(_Section):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import get_args
 
 import pytest
 import yaml
@@ -10,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from distlandscape.config import RunConfig, load_config, validate_config
+from distlandscape.config import RunConfig, RuntimeConfig, load_config, validate_config
 from distlandscape.errors import InputError
+from distlandscape.runtime.plan import METHODS, ProductPlan
 
 
 @pytest.fixture
@@ -45,6 +47,7 @@ def test_file_then_assignments_in_order(write):
     config = load_config(file, ["spectrum.k=4", "spectrum.k=5", "data.path=b.npz"])
     assert (config.spectrum.k, config.spectrum.tol) == (5, 0.5)
     assert (config.data.source, config.data.path) == ("npz", "b.npz")
+    assert load_config(None, ["runtime.memory=2e9"]).runtime.memory == 2 * 10**9
     # A whole section takes the place of what was there, a later key goes into it.
     config = load_config(file, ["spectrum={k: 7}", "spectrum.seed=2"])
     assert (config.spectrum.k, config.spectrum.tol, config.spectrum.seed) == (7, RunConfig().spectrum.tol, 2)
@@ -127,6 +130,7 @@ def changed_value(section, key):
         "mse",
         "float64",
         "gauss_newton",
+        "double_backward",
         ("a",),
         "test",
         "unit",
@@ -245,6 +249,11 @@ def test_enough_numbers_were_tried():
         ("objective.dtype=float16", "'float32' or 'float64'"),
         ("spectrum.operator=laplacian", "'hessian', 'gauss_newton', 'residual' or 'fisher'"),
         ("runtime.transport=pigeon", "it must be 'store'"),
+        ("runtime.product=fast", "it must be 'kept', 'double_backward' or 'forward_over_reverse'"),
+        *(
+            (f"runtime.memory={v}", "memory' is .*must be a positive number of bytes")
+            for v in ("0", "much", "1.5", "true")
+        ),
         ("train.momentum=1", "less than 1"),
         ("train.seed=9223372036854775808", "less than or equal to 9223372036854775807"),
         ("tracking.experiment=''", "must not be empty"),
@@ -330,3 +339,9 @@ def test_any_file_gives_a_config_or_a_sentence(tmp_path_factory, content):
     path.write_bytes(content)
     outcome = config_or_sentence(path)
     assert isinstance(outcome, RunConfig) or len(outcome.splitlines()) == 1
+
+
+def test_the_runtime_section_offers_every_method_of_product():
+    known = set(get_args(RuntimeConfig.model_fields["product"].annotation))
+    assert known == set(METHODS)
+    assert ProductPlan() == ProductPlan(*(getattr(RuntimeConfig(), f) for f in ("product", "memory", "channels_last")))

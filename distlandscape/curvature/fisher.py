@@ -8,39 +8,30 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from distlandscape.curvature.jacobian import Linearisation
+from distlandscape.curvature.jacobian import Bend, Sandwich
 from distlandscape.curvature.labels import sampled_targets
 from distlandscape.curvature.residual import loss_slope
-from distlandscape.objective import Batch, Objective
+from distlandscape.objective import Objective
 
 LABELS = ("model", "data", "sampled")
 
 
-def fisher_products(objective: Objective, batch: Batch, V_KP: Tensor, labels: str, seed: int) -> tuple[Tensor]:
-    """Sum over the micro-batch of E_y[∇ℓ ∇ℓᵀ] v for each row v of ``V_KP``; (K, P).
-
-    Cost: forward and one backward once; a backward through that, and one backward, a vector.
+def score_covariance(objective: Objective, y: Tensor, first: int, z: Tensor, labels: str, seed: int) -> Bend:
+    """The map u ↦ E_y[s sᵀ] u of each sample, s = ∂ℓ/∂z.
 
     Args:
         objective: its loss is −log of the model's likelihood, unless ``labels`` is "data".
-        batch: the micro-batch.
-        V_KP: vectors.
+        y: targets of the data.
+        first: index of the first sample.
+        z: logits (n, C).
         labels: "model": exact expectation over the model's own distribution; "sampled": one draw from it a sample;
             "data": the targets of the data (the empirical Fisher).
         seed: of the draws, which depend on it, the sample's index and its logits alone.
-
-    Raises:
-        InputError: an operation of the model has no second derivative.
     """
-    linear = Linearisation(objective, batch.x)
-    if not linear.depends:
-        return (V_KP.new_zeros(V_KP.shape),)
-    z = linear.logits.detach()
     if labels == "model":
-        return (linear.pull([_expected(objective, z, linear.push(v)) for v in V_KP]),)
-    slope = loss_slope(objective, z, batch.y) if labels == "data" else _score(objective, z, batch.first, seed)
-    pushed = [linear.push(v) for v in V_KP]
-    return (linear.pull([slope * (slope * jv).sum(1, keepdim=True) for jv in pushed]),)
+        return lambda jv: _expected(objective, z, jv)
+    slope = loss_slope(objective, z, y) if labels == "data" else _score(objective, z, first, seed)
+    return lambda jv: slope * (slope * jv).sum(1, keepdim=True)
 
 
 def _expected(objective: Objective, z: Tensor, jv: Tensor) -> Tensor:
@@ -57,3 +48,7 @@ def _score(objective: Objective, z: Tensor, first: int, seed: int) -> Tensor:
     if objective.likelihood == "normal":
         return 2 * (z - y)
     return z.softmax(1) - torch.nn.functional.one_hot(y, z.shape[1]).to(z.dtype)
+
+
+fisher_products = Sandwich(score_covariance)
+"""Sum over the micro-batch of E_y[∇ℓ ∇ℓᵀ] v for each row v of (K, P); takes ``labels`` and ``seed``."""

@@ -5,27 +5,23 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from distlandscape.curvature.jacobian import Linearisation
-from distlandscape.objective import Batch, Objective
+from distlandscape.curvature.jacobian import Bend, Sandwich
+from distlandscape.objective import Objective
 
 
-def gauss_newton_products(objective: Objective, batch: Batch, V_KP: Tensor) -> tuple[Tensor]:
-    """Sum over the micro-batch of Jᵀ (∂²ℓ/∂z²) J v for each row v of ``V_KP``; (K, P).
-
-    Cost: forward and one backward once; a backward through that, and one backward, a vector.
-
-    Raises:
-        InputError: an operation of the model has no second derivative.
-    """
-    linear = Linearisation(objective, batch.x)
-    if not linear.depends:
-        return (V_KP.new_zeros(V_KP.shape),)
-    z = linear.logits.detach().requires_grad_(True)
-    loss = objective.loss(z, batch.y).sum()
+def loss_curvature(objective: Objective, y: Tensor, first: int, logits: Tensor) -> Bend:
+    """The map u ↦ (∂²ℓ/∂z²) u of each sample, by differentiating the loss twice."""
+    z = logits.requires_grad_(True)
+    loss = objective.loss(z, y).sum()
     slope = torch.autograd.grad(loss, z, create_graph=True)[0] if loss.requires_grad else z.detach()
-    cotangents = []
-    for v in V_KP:
-        jv = linear.push(v)
-        curved = slope.requires_grad
-        cotangents.append(torch.autograd.grad(slope, z, jv, retain_graph=True)[0] if curved else torch.zeros_like(jv))
-    return (linear.pull(cotangents),)
+
+    def bend(jv: Tensor) -> Tensor:
+        if not slope.requires_grad:  # a loss linear in z
+            return torch.zeros_like(jv)
+        return torch.autograd.grad(slope, z, jv, retain_graph=True)[0]
+
+    return bend
+
+
+gauss_newton_products = Sandwich(loss_curvature)
+"""Sum over the micro-batch of Jᵀ (∂²ℓ/∂z²) J v for each row v of (K, P)."""

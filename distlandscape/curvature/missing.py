@@ -33,7 +33,7 @@ def require_second_derivative(objective: Objective) -> None:
         gradient = torch.autograd.grad(loss, leaves, create_graph=True, allow_unused=True, materialize_grads=True)
         # A function marked once_differentiable leaves a node that raises when it is reached; but where gradients of
         # chosen tensors are asked for, torch prunes that path and returns a wrong second derivative without a word.
-        if any(node.name() == "torch::autograd::Error" for node in _nodes(gradient)):
+        if any(node.name() == "torch::autograd::Error" for node in graph_nodes(gradient)):
             raise InputError(_sentence(_custom_functions([loss])))
         moving = [g for g in gradient if g.requires_grad]
         second = (
@@ -71,11 +71,15 @@ def _sentence(operation: str) -> str:
 def _custom_functions(outputs: Sequence[Tensor]) -> str:
     """Names of the Python-defined autograd functions in the graph behind ``outputs``."""
     base: Any = BackwardCFunction
-    custom = {type(node).__name__.removesuffix("Backward") for node in _nodes(outputs) if isinstance(node, base)}
+    nodes = [type(node) for node in graph_nodes(outputs) if isinstance(node, base)]
+    # The package's own kernels are functions in Python too, and have second derivatives.
+    theirs = [node for node in nodes if not node._forward_cls.__module__.startswith("distlandscape.")]
+    custom = {node.__name__.removesuffix("Backward") for node in theirs}
     return " or ".join(sorted(custom)) or "a function marked once_differentiable"
 
 
-def _nodes(outputs: Sequence[Tensor]) -> set[Any]:
+def graph_nodes(outputs: Sequence[Tensor]) -> set[Any]:
+    """All nodes of the graph behind some tensors."""
     seen: set[Any] = set()
     waiting: list[Any] = [output.grad_fn for output in outputs]
     while waiting:

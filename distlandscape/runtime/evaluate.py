@@ -10,9 +10,14 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from distlandscape.data.blocks import block_bounds
-from distlandscape.errors import OutOfMemory, WorkerFailure
+from distlandscape.curvature.forward import require_forward_mode
+from distlandscape.curvature.product import Product
+from distlandscape.data.blocks import Samples, block_bounds
+from distlandscape.errors import InputError, OutOfMemory, WorkerFailure
 from distlandscape.objective import Batch, Objective
+from distlandscape.runtime.kept import Kept
+from distlandscape.runtime.memory import is_out_of_memory
+from distlandscape.runtime.plan import ProductPlan
 from distlandscape.runtime.tree import Subtree, TreeSum
 
 BlockFunction = Callable[..., tuple[Tensor, ...]]  # (objective, batch, *arrays) -> sums over the micro-batch
@@ -42,10 +47,19 @@ def halved(error: OutOfMemory) -> int:
 
 
 class Evaluator:
-    """Computes subtree sums; re-uses its buffers, because fresh large ones cost more than the additions."""
+    """Computes subtree sums; re-uses its buffers, because fresh large ones cost more than the additions.
 
-    def __init__(self, device: torch.device, micro_batch: int | None = None) -> None:
+    Args:
+        device: where everything is computed.
+        micro_batch: samples at a time; None: a fixed rule by device type.
+        plan: how products are computed; other functions of a block are not touched by it.
+    """
+
+    def __init__(self, device: torch.device, micro_batch: int | None = None, plan: ProductPlan | None = None) -> None:
         self.device = device
+        self.plan = plan if plan is not None else ProductPlan()
+        self.kept = Kept(device, self.plan.memory)
+        self._checked: tuple[Objective, Product] | None = None
         self.micro_batch = micro_batch or default_micro_batch(device.type)
         self._free: list[Totals] = []
         self._scratch: dict[torch.Size, Tensor] = {}
@@ -56,6 +70,10 @@ class Evaluator:
         """The function's sums over each subtree, one tuple of float64 arrays a subtree.
 
         Every argument in ``arrays`` that is a numpy array is handed on as a tensor on the device.
+
+        Raises:
+            InputError: a product that is not finite, with the samples where it arose; a method that does not fit the
+                net; a memory budget below one sample.
         """
         sums = []
         for subtree in subtrees:
@@ -70,6 +88,8 @@ class Evaluator:
         """The same as tensors that stay on the device; give them back with ``release`` once they are used."""
         objective.model.to(self.device)
         tensors = [self._tensor(a) if isinstance(a, np.ndarray) else a for a in arrays]
+        if isinstance(function, Product):
+            self._prepare(objective, function, tensors[1:])
         return [self._subtree_total(objective, function, tensors, subtree) for subtree in subtrees]
 
     def release(self, totals: Sequence[Totals]) -> None:
@@ -84,19 +104,26 @@ class Evaluator:
             tree.push(1, self._block_sum(objective, function, arrays, block))
         return tree.result()
 
+    def _prepare(self, objective: Objective, product: Product, arguments: Sequence[Any]) -> None:
+        if self.plan.method == "kept":
+            self.kept.claim(objective, product, self.micro_batch)
+        checked = self._checked
+        known = checked is not None and checked[0] is objective and checked[1] == product
+        if self.plan.method == "forward_over_reverse" and not known:
+            require_forward_mode(objective, product, *arguments)
+            self._checked = (objective, product)
+
     def _block_sum(self, objective: Objective, function: BlockFunction, arrays: Sequence[Any], block: int) -> Totals:
         x, y = objective.data.block(block)
-        first = block_bounds(objective.data.samples, objective.data.blocks)[block]
         total: Totals | None = None
         for start in range(0, len(x), self.micro_batch):
-            stop = start + self.micro_batch
-            batch = Batch(*objective.tensors(x[start:stop], y[start:stop], self.device), first + start)
             try:
-                part = function(objective, batch, *arrays)
+                part = self._part(objective, function, arrays, block, start, (x, y))
             except (MemoryError, RuntimeError) as error:
-                if not _lacks_memory(error):
+                if not is_out_of_memory(error):
                     raise
-                raise OutOfMemory(len(batch.x)) from None  # its traceback would keep the tensors alive
+                samples = min(self.micro_batch, len(x) - start)
+                raise OutOfMemory(samples) from None  # its traceback would keep the tensors alive
             if total is None:
                 total = self._buffers(part)
                 for tensor, value in zip(total, part, strict=True):
@@ -105,7 +132,49 @@ class Evaluator:
                 for tensor, value in zip(total, part, strict=True):
                     tensor += self._widened(value)
         assert total is not None, "a block holds at least one sample"
+        # A sum is finite only where all it is of are: one number to look at, and one reading pass, a block.
+        if isinstance(function, Product) and not torch.stack([t.sum() for t in total]).isfinite().all():
+            self._raise_not_finite(objective, function, arrays, block)
         return total
+
+    def _part(
+        self,
+        objective: Objective,
+        function: BlockFunction,
+        arrays: Sequence[Any],
+        block: int,
+        start: int,
+        samples: tuple[Samples, Samples],
+    ) -> Totals:
+        """Sums of one micro-batch by the method of the plan; samples are not even read where it is kept."""
+
+        def batch() -> Batch:
+            x, y = (array[start : start + self.micro_batch] for array in samples)
+            inputs, targets = objective.tensors(x, y, self.device)
+            if self.plan.channels_last and inputs.ndim == 4:
+                inputs = inputs.contiguous(memory_format=torch.channels_last)
+            first = block_bounds(objective.data.samples, objective.data.blocks)[block]
+            return Batch(inputs, targets, first + start)
+
+        if isinstance(function, Product) and self.plan.method == "kept":
+            return self.kept.products((block, start), batch, arrays)
+        if isinstance(function, Product) and self.plan.method == "forward_over_reverse":
+            return function.forward(objective, batch(), *arrays)
+        return function(objective, batch(), *arrays)
+
+    def _raise_not_finite(self, objective: Objective, product: Product, arrays: Sequence[Any], block: int) -> None:
+        """Compute the block's micro-batches again to name the first that is not finite."""
+        samples = objective.data.block(block)
+        first, last = block_bounds(objective.data.samples, objective.data.blocks)[block : block + 2]
+        for start in range(0, len(samples[0]), self.micro_batch):
+            part = self._part(objective, product, arrays, block, start, samples)
+            if not all(bool(tensor.isfinite().all()) for tensor in part):
+                first, last = first + start, min(first + start + self.micro_batch, last)
+                break
+        raise InputError(
+            f"a product with the operator is not finite in block {block}, micro-batch of samples {first}…{last - 1};"
+            " look at the weights and these samples, and for a square root, norm or logarithm at 0 in model or loss"
+        )
 
     def _buffers(self, like: Totals) -> Totals:
         for index, buffers in enumerate(self._free):
@@ -129,8 +198,3 @@ class Evaluator:
     def _tensor(self, array: npt.NDArray[Any]) -> Tensor:
         # A copy: arrays out of an object store are read-only, and their alignment is not ours to choose.
         return torch.from_numpy(np.array(array)).to(self.device)
-
-
-def _lacks_memory(error: Exception) -> bool:
-    """Torch's CPU allocator has no exception of its own."""
-    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "DefaultCPUAllocator" in str(error)

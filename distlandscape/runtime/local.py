@@ -10,6 +10,7 @@ import torch
 from distlandscape.errors import InputError, OutOfMemory
 from distlandscape.objective import Objective
 from distlandscape.runtime.evaluate import BlockFunction, Evaluator, Sums, halved
+from distlandscape.runtime.plan import ProductPlan
 from distlandscape.runtime.runner import Task, to_standard_error
 from distlandscape.runtime.tree import Subtree
 from distlandscape.spectral.driver import TensorSpace
@@ -22,6 +23,7 @@ class LocalRunner:
     Args:
         threads: torch threads; None leaves the process as it is.
         micro_batch: samples at a time; None: a fixed rule by device type.
+        plan: how products are computed; None: kept as far as memory allows.
         on_event: told in words when the micro-batch had to be smaller; default: written to standard error.
 
     Raises:
@@ -36,13 +38,14 @@ class LocalRunner:
         threads: int | None = None,
         micro_batch: int | None = None,
         *,
+        plan: ProductPlan | None = None,
         on_event: Callable[[str], None] = to_standard_error,
     ) -> None:
         check_sizes(threads=threads, micro_batch=micro_batch)
         if threads is not None:
             torch.set_num_threads(threads)
         self._on_event = on_event
-        self._evaluator = Evaluator(default_device(), micro_batch)
+        self._evaluator = Evaluator(default_device(), micro_batch, plan)
 
     @property
     def threads(self) -> int:

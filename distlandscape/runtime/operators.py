@@ -66,11 +66,7 @@ class CurvatureOperator:
         """
         if isinstance(vectors, Sequence) and len(vectors) and isinstance(vectors[0], Handle):
             return self._sharded(vectors)
-        rows = torch.stack([_tensor(v) for v in vectors]) if isinstance(vectors, Sequence) else _tensor(vectors)
-        if rows.ndim != 2 or rows.shape[1] != self.shape[0]:
-            raise InputError(f"apply needs rows (K, {self.shape[0]}), not {tuple(rows.shape)}")
-        # Contiguous: the bits of a product must not depend on how its vector lay in memory.
-        V_KP = rows.to(self.dtype).cpu().contiguous().numpy()
+        V_KP = self._rows(vectors).numpy()
         together = max(1, PASS_BYTES // (8 * self.shape[0]))
         out = torch.empty(V_KP.shape, dtype=self.dtype)
         for start in range(0, len(V_KP), together):
@@ -87,6 +83,14 @@ class CurvatureOperator:
             out[start : start + together] = torch.from_numpy(mean)
             self.passes += 1
         return out
+
+    def _rows(self, vectors: Any) -> Tensor:
+        """(K, P) on the CPU in the operator's dtype; InputError for another length."""
+        rows = torch.stack([_tensor(v) for v in vectors]) if isinstance(vectors, Sequence) else _tensor(vectors)
+        if rows.ndim != 2 or rows.shape[1] != self.shape[0]:
+            raise InputError(f"apply needs rows (K, {self.shape[0]}), not {tuple(rows.shape)}")
+        # Contiguous: the bits of a product must not depend on how its vector lay in memory.
+        return rows.to(self.dtype).cpu().contiguous()
 
     def _sharded(self, vectors: Sequence[Handle]) -> list[Handle]:
         space = self.space

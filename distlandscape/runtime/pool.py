@@ -18,6 +18,7 @@ from distlandscape.runtime.crew import Crew
 from distlandscape.runtime.dealing import Job, deal
 from distlandscape.runtime.evaluate import BlockFunction, Sums, default_micro_batch, halved
 from distlandscape.runtime.local import check_sizes
+from distlandscape.runtime.plan import ProductPlan
 from distlandscape.runtime.runner import Task, to_standard_error
 from distlandscape.runtime.tree import Subtree, finish, shares
 from distlandscape.spectral.driver import TensorSpace
@@ -40,6 +41,7 @@ class Pool:
         threads: torch threads of each; None: the CPUs it has. Equal bits are promised at equal threads.
         transport: "store": vectors in the driver; "collective": vectors and bases sharded over the workers.
         micro_batch: samples at a time; None: a fixed rule by device type.
+        plan: how products are computed; None: kept as far as memory allows. The more workers, the more data is kept.
         on_event: told in words when a worker was lost, hung or replaced; default: written to standard error.
 
     Raises:
@@ -56,6 +58,7 @@ class Pool:
         transport: str = "store",
         *,
         micro_batch: int | None = None,
+        plan: ProductPlan | None = None,
         on_event: Callable[[str], None] = to_standard_error,
     ) -> None:
         if transport not in TRANSPORTS:
@@ -78,7 +81,7 @@ class Pool:
         self._objective: tuple[Objective, str, Any] | None = None
         self._owns_ray = False
         self._device = "cpu"
-        self._crew = Crew(workers, self._resources, transport == "collective", (self.threads,), self._on_event)
+        self._crew = Crew(workers, self._resources, transport == "collective", (self.threads, plan), self._on_event)
         self._collective: Collective | None = None
 
     def __enter__(self) -> Pool:

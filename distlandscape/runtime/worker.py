@@ -14,6 +14,7 @@ from distlandscape.objective import Objective
 from distlandscape.runtime.evaluate import BlockFunction, Evaluator, Sums
 from distlandscape.runtime.group import Membership
 from distlandscape.runtime.local import default_device
+from distlandscape.runtime.plan import ProductPlan
 from distlandscape.runtime.session import node_address
 from distlandscape.runtime.shards import Command, Shards
 from distlandscape.runtime.tree import Subtree
@@ -22,9 +23,9 @@ from distlandscape.runtime.tree import Subtree
 class BlockWorker:
     """Computes subtree sums; keeps the last objective it was handed, nothing else."""
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, plan: ProductPlan | None) -> None:
         self._threads = threads
-        self._evaluator = Evaluator(default_device())
+        self._evaluator = Evaluator(default_device(), plan=plan)
         self._objective: tuple[str, Objective] | None = None
         self._shards: Shards | None = None
 
@@ -72,6 +73,7 @@ class BlockWorker:
         """The objective, fetched when ``key`` is new."""
         if self._objective is None or self._objective[0] != key:
             self._objective = None  # before the next one arrives: two would not fit
+            self._evaluator.kept.forget()
             self._objective = (key, ray.get(objective[0]))
         return self._objective[1]
 

@@ -20,6 +20,7 @@ from distlandscape.errors import Interrupted, TrainingError
 from distlandscape.record.mlflow_mirror import MlflowMirror
 from distlandscape.record.run import Run
 from distlandscape.runtime import LocalRunner, Pool
+from distlandscape.runtime.plan import ProductPlan
 from distlandscape.runtime.runner import Runner
 from distlandscape.studies.progress import Progress
 
@@ -94,8 +95,9 @@ def make_runner(run: Run, config: RunConfig, progress: Progress) -> AbstractCont
     # What memory once forced on the run holds after a resume too.
     smaller = [fault["micro_batch"] for fault in run.log.events("fault") if "micro_batch" in fault]
     micro_batch = smaller[-1] if smaller else r.micro_batch
+    plan = ProductPlan(r.product, r.memory, r.channels_last)
     if r.workers == 0:
-        runner = LocalRunner(r.threads, micro_batch, on_event=event)
+        runner = LocalRunner(r.threads, micro_batch, plan=plan, on_event=event)
         return nullcontext(runner)
     runner = Pool(
         r.workers,
@@ -104,6 +106,7 @@ def make_runner(run: Run, config: RunConfig, progress: Progress) -> AbstractCont
         r.threads,
         r.transport,
         micro_batch=micro_batch,
+        plan=plan,
         on_event=event,
     )
     return runner

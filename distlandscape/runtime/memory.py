@@ -1,0 +1,43 @@
+"""How much memory there is, and how an allocation that failed shows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+MEMINFO = Path("/proc/meminfo")
+GROUP = Path("/sys/fs/cgroup")  # the limit of a container (version 2), where there is one
+
+
+def available_memory(device: torch.device) -> int | None:
+    """Bytes that can still be allocated on a device; None where the system does not say."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    free = [bytes_left for bytes_left in (_machine(), _container()) if bytes_left is not None]
+    return min(free) if free else None
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out; torch raises a plain RuntimeError on the CPU."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+
+
+def _machine() -> int | None:
+    try:
+        lines = MEMINFO.read_text().splitlines()
+    except OSError:
+        return None
+    return next((1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")), None)
+
+
+def _container() -> int | None:
+    try:
+        limit = int((GROUP / "memory.max").read_text())  # "max" stands for none
+        used = int((GROUP / "memory.current").read_text())
+        statistics = dict(line.split() for line in (GROUP / "memory.stat").read_text().splitlines())
+    except (OSError, ValueError):
+        return None
+    return limit - used + int(statistics.get("inactive_file", 0))  # cached files are given back
