@@ -2,12 +2,14 @@
 
 from distlandscape.spectral.density import spectral_density
 from distlandscape.spectral.eigenpairs import top_eigenpairs
+from distlandscape.spectral.index import index
 from distlandscape.spectral.subspace import confinement, overlap
 from distlandscape.spectral.trace import frobenius_norm, trace, trace_and_frobenius
 
 __all__ = [
     "confinement",
     "frobenius_norm",
+    "index",
     "overlap",
     "spectral_density",
     "top_eigenpairs",
