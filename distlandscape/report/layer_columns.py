@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from distlandscape.report.tables import Array, RunView
 
-LONGEST = 40  # characters of a layer's name beside an axis
+LONGEST = 28  # characters of a layer's name beside an axis
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 
 from distlandscape.report import words
 from distlandscape.report.layer_columns import layer_columns
@@ -28,12 +29,15 @@ def layers(view: RunView) -> Figure:
         left.legend(loc="best")
     if (columns.values > 0).all():
         left.set_xscale("log")
+        left.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=8))
+        left.xaxis.set_major_formatter("{x:g}")
+        left.xaxis.set_minor_locator(NullLocator())
     right.barh(rank, 100 * columns.shares, height=0.65, color=INK["blue"], xerr=100 * columns.share_errors)
     right.axvline(0, color=INK["muted"], lw=0.9)
-    left.set_yticks(rank, columns.names)
+    left.set_yticks(rank, columns.names, parse_math=False)
     left.set_ylim(len(rank) - 0.4, -0.6)
-    left.set_xlabel(words.EIGENVALUE)
+    left.set_xlabel(words.EIGENVALUE.replace(" (", "\n("))
     left.set_title("Largest eigenvalue of each block")
-    right.set_xlabel(words.SHARE)
+    right.set_xlabel(words.SHARE.replace(", ", "\n"))
     right.set_title("Share of the trace")
     return figure

@@ -176,12 +176,10 @@ PAGE = StudyPage(
         "eigenvalues": "eigenvalues",
         "density": "eigenvalue density",
         "estimates": "trace and Frobenius norm",
-        "layers": "the layers' own blocks (spectrum.layers)",
         "confinement": "gradient confinement",
         "training": "the course of training (two checkpoints or more)",
     },
-    # What a run was not asked for, or without training on the spot cannot have.
-    optional=("layers", "confinement", "training"),
+    optional=("confinement", "training"),  # what a run without training on the spot cannot have
     doubts=doubts,
     folded=lambda view: [],
 )
