@@ -104,6 +104,9 @@ class SpectrumConfig(_Section):
     lowest: Integer = Field(0, ge=0, description="smallest eigenpairs")
     tol: Real = Field(1e-3, gt=0, lt=1, description="residual relative to each |eigenvalue|")
     max_steps: Integer | None = Field(None, ge=2)
+    basis_size: Integer | None = Field(
+        None, ge=4, description="most Lanczos vectors kept, then a thick restart; None: all, which needs fewest passes"
+    )
     seed: Integer = Field(0, ge=0, le=MAX_SEED)
     density_draws: Integer = Field(2, ge=1)
     density_target: Real | None = Field(

@@ -21,7 +21,26 @@ class WorkerFailure(RuntimeError):
 
 
 class GenerationLost(WorkerFailure):
-    """A worker that held slices of vectors is gone, and the vectors with it; what was committed is not."""
+    """A worker that held slices of vectors is gone, and the vectors with it; what was committed is not.
+
+    Attributes:
+        blamed: whether the work itself may have killed it: its machine still stands.
+    """
+
+    def __init__(self, text: str, blamed: bool = True) -> None:
+        super().__init__(text)
+        self.blamed = blamed
+
+
+class OutOfMemory(RuntimeError):
+    """A micro-batch did not fit into memory; the pass starts again with a smaller one."""
+
+    def __init__(self, samples: int) -> None:
+        super().__init__(samples)
+        self.samples = samples
+
+    def __str__(self) -> str:
+        return f"out of memory with {self.samples} samples at a time"
 
 
 class Interrupted(RuntimeError):

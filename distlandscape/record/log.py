@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -18,14 +19,20 @@ class EventLog:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._lock = threading.Lock()
 
     def append(self, event: str, **fields: Any) -> None:
         """Write one event and wait until the disk has it."""
         line = json.dumps({"event": event, "time": time.time(), **fields}, allow_nan=False) + "\n"
-        with self.path.open("ab") as file:
-            file.write(line.encode())
-            file.flush()
-            os.fsync(file.fileno())
+        with self._lock, self.path.open("ab") as file:
+            whole = file.tell()
+            try:
+                file.write(line.encode())
+                file.flush()
+                os.fsync(file.fileno())
+            except OSError:
+                os.truncate(file.fileno(), whole)  # or the next line would follow a torn one
+                raise
 
     def events(self, kind: str | None = None) -> list[dict[str, Any]]:
         """All whole events, or those of one kind."""

@@ -4,38 +4,53 @@ from __future__ import annotations
 
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
 import torch
 
-from distlandscape.errors import GenerationLost
+from distlandscape.errors import GenerationLost, OutOfMemory
 from distlandscape.objective import Objective
+from distlandscape.runtime.crew import GRACE_SECONDS, Crew, Member
+from distlandscape.runtime.dealing import QUIET_SECONDS
 from distlandscape.runtime.group import Membership, serve_store
 from distlandscape.runtime.shard_space import ShardSpace
-from distlandscape.runtime.shards import Command, PeerFailed
+from distlandscape.runtime.shards import Command, PeerFailed, Retry
 
-QUIET_SECONDS = 5.0  # without any result, after which workers are asked whether they live
+STRANDED_SECONDS = 3.0  # for all ranks to end once one has failed, before they are given up
+NCCL_SECONDS = 0.0  # the same on GPUs, where nothing frees a rank whose peer is gone
 Ship = Callable[[Objective], tuple[str, Any]]  # an objective into the object store -> its key and reference
+Product = tuple[Objective, Any, tuple[Any, ...]]  # arguments of map_blocks that repeat the last product
 
 
 class Collective:
-    """Spaces sharded over actors; one is alive at a time.
+    """Spaces sharded over a crew; one is alive at a time.
 
     Args:
-        actors: the workers, in the order of their ranks.
+        crew: the workers; their order is that of the ranks of a generation.
         host: address the driver's store listens on.
         ship: hands an objective to the workers.
-        end_hung: asks workers for a sign of life and ends those that give none.
+        micro_batch: samples at a time, now.
+        smaller: told that memory ran out; makes the micro-batch smaller.
     """
 
-    def __init__(self, actors: list[Any], host: str, ship: Ship, end_hung: Callable[[list[int]], None]) -> None:
-        self._actors, self._ship, self._end_hung = actors, ship, end_hung
+    def __init__(
+        self,
+        crew: Crew,
+        host: str,
+        ship: Ship,
+        micro_batch: Callable[[], int],
+        smaller: Callable[[OutOfMemory], None],
+    ) -> None:
+        self._crew, self._ship, self._micro_batch, self._smaller = crew, ship, micro_batch, smaller
         self._where, self._kept = serve_store(host)
         self._generation = 0
+        self._ranks: list[Member] = []  # of the generation that is alive
         self._lock = threading.RLock()  # two threads sending programs in different orders would give wrong sums
         self._space: ShardSpace | None = None
         self._objective: Objective | None = None
+        self._product: Product | None = None
 
     def space(self, objective: Objective) -> ShardSpace:
         """The space of an objective's vectors; another one of equal size and type keeps the vectors that are there.
@@ -53,18 +68,65 @@ class Collective:
                 self._objective = objective
             return self._space
 
+    @property
+    def renewal(self) -> bool:
+        """Whether workers came up that have no share in the generation that is alive."""
+        self._crew.admit()
+        return self._space is not None and len(self._crew.members) > len(self._ranks)
+
+    def recover(self) -> Product | None:
+        """Have workers for a new generation; returns what the last one computed, to be done by ``map_blocks``."""
+        with self._lock:
+            self._forget()
+            self._crew.wait(self._crew.wanted, GRACE_SECONDS)
+            self._crew.require_one()
+            return self._product
+
+    def close(self) -> None:
+        """Remove the store; the workers are gone."""
+        if isinstance(self._kept, tempfile.TemporaryDirectory):
+            self._kept.cleanup()
+
     def _joined(self, dim: int, dtype: torch.dtype) -> ShardSpace:
+        self._crew.admit()
+        self._crew.require_one()
         self._generation += 1
-        world = len(self._actors)
+        self._ranks = list(self._crew.members)
+        world = len(self._ranks)
         members = [Membership(self._where, self._generation, rank, world) for rank in range(world)]
-        self._all([a.join.remote(m, dim, dtype) for a, m in zip(self._actors, members, strict=True)])
-        return ShardSpace(dim, dtype, world, self._send)
+        self._all([m.actor.join.remote(ship, dim, dtype) for m, ship in zip(self._ranks, members, strict=True)])
+        return ShardSpace(dim, dtype, world, self._send, self._saved)
 
     def _send(self, program: list[Command]) -> list[list[Any]]:
         with self._lock:
             assert self._objective is not None, "a space comes with an objective"
             key, reference = self._ship(self._objective)
-            return self._all([actor.run_program.remote(key, [reference], program) for actor in self._actors])
+            for name, *arguments in program:
+                if name == "products":
+                    function, others, vectors, _, _ = arguments
+                    zeros = torch.zeros(len(vectors), self._objective.parameters, dtype=self._objective.dtype)
+                    self._product = (self._objective, function, (zeros.numpy(), *others))
+            first = 0
+            while True:
+                call = (key, [reference], program, self._micro_batch(), first)
+                try:
+                    return self._all([member.actor.run_program.remote(*call) for member in self._ranks])
+                except Retry as retry:
+                    self._smaller(OutOfMemory(retry.samples))
+                    first = retry.position
+
+    def _saved(self, ticket: int) -> dict[str, str]:
+        """Not under the lock: it waits for the disk, while the next program runs."""
+        import ray
+        from ray.exceptions import RayActorError, RayTaskError
+
+        try:
+            parts = ray.get([member.actor.saved.remote(ticket) for member in self._ranks])
+        except RayActorError as error:
+            raise GenerationLost("a worker was lost that was writing its slices") from error
+        except RayTaskError as error:
+            raise error.cause or error from error
+        return {name: digest for part in parts for name, digest in part.items()}
 
     def _all(self, references: list[Any]) -> list[Any]:
         """Results of all ranks, once none is left running.
@@ -77,32 +139,39 @@ class Collective:
 
         pending = dict(zip(references, range(len(references)), strict=True))
         results: list[Any] = [None] * len(references)
-        lost: list[int] = []
+        lost: dict[int, bool] = {}  # whether the work may be to blame, by rank
         errors: list[Exception] = []
+        failed_at, given_up = float("inf"), False
         while pending:
-            ended, _ = ray.wait(list(pending), num_returns=1, timeout=QUIET_SECONDS)
-            if not ended:
-                self._end_hung(sorted(pending.values()))
+            patient = QUIET_SECONDS if failed_at == float("inf") else STRANDED_SECONDS
+            ended, _ = ray.wait(list(pending), num_returns=1, timeout=patient)
+            if not ended and failed_at == float("inf"):
+                self._crew.end_hung([self._ranks[rank] for rank in pending.values()])
             for reference in ended:
                 rank = pending.pop(reference)
                 try:
                     results[rank] = ray.get(reference)
-                except RayActorError:
-                    lost.append(rank)
+                except RayActorError as error:
+                    words = "its slices are gone, the last commit is not"
+                    lost[rank] = self._crew.lose(self._ranks[rank], error, words)
+                    failed_at = min(failed_at, time.monotonic())
                 except RayTaskError as error:
                     errors.append(error.cause or error)  # no cause where it could not be sent
+                    failed_at = min(failed_at, time.monotonic())
+            patience = NCCL_SECONDS if self._ranks[0].device != "cpu" else STRANDED_SECONDS
+            if pending and time.monotonic() - failed_at > patience:
+                given_up = True
+                for rank in pending.values():  # they wait for the failed one in an exchange
+                    ray.kill(self._ranks[rank].actor)
         if lost:
-            self.forget()
-            raise GenerationLost(f"worker {lost[0]} of the collective transport was lost, and its slices with it")
+            self._forget()
+        if lost and not (given_up and errors):
+            numbers = ", ".join(str(self._ranks[rank].number) for rank in sorted(lost))
+            raise GenerationLost(f"worker {numbers} of the collective transport was lost", any(lost.values()))
         if errors:
             raise next((error for error in errors if not isinstance(error, PeerFailed)), errors[0])
         return results
 
-    def close(self) -> None:
-        """Remove the store; the workers are gone."""
-        if isinstance(self._kept, tempfile.TemporaryDirectory):
-            self._kept.cleanup()
-
-    def forget(self) -> None:
+    def _forget(self) -> None:
         """Begin a new generation at the next use: vectors of this one are gone."""
         self._space = self._objective = None

@@ -51,11 +51,24 @@ class Group:
             store = dist.TCPStore(host, int(port), is_master=False, timeout=timeout)
         prefixed = dist.PrefixStore(f"generation-{member.generation}", store)
         self.rank, self.world = member.rank, member.world
+        self._together = device.type == "cuda"
         self._group: Any = _backend(prefixed, member, device, address, timeout)
 
     def swap(self, outgoing: Sequence[Tensor], incoming: Sequence[Tensor]) -> None:
         """Send ``outgoing[r]`` to every other rank r and fill ``incoming[r]`` from it; empty tensors are not sent."""
+        if self._group is None:
+            raise RuntimeError("this generation ended with an error in an exchange")
+        try:
+            self._exchange(outgoing, incoming)
+        except BaseException:
+            self._group = None  # its sockets close, and no other rank waits for this one
+            raise
+
+    def _exchange(self, outgoing: Sequence[Tensor], incoming: Sequence[Tensor]) -> None:
         works = []
+        if self._together:
+            # NCCL runs what two ranks exchange in the order it was asked for: alone, two sends wait for each other.
+            self._group._start_coalescing()
         for offset in range(1, self.world):
             peer = (self.rank + offset) % self.world
             if outgoing[peer].numel():
@@ -64,6 +77,8 @@ class Group:
             peer = (self.rank - offset) % self.world
             if incoming[peer].numel():
                 works.append(self._group.recv([incoming[peer]], peer, 0))
+        if self._together:
+            works = [self._group._end_coalescing()]
         for work in works:
             work.wait()
 

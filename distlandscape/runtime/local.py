@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 
-from distlandscape.errors import InputError
+from distlandscape.errors import InputError, OutOfMemory
 from distlandscape.objective import Objective
-from distlandscape.runtime.evaluate import BlockFunction, Evaluator, Sums
-from distlandscape.runtime.runner import Task
+from distlandscape.runtime.evaluate import BlockFunction, Evaluator, Sums, halved
+from distlandscape.runtime.runner import Task, to_standard_error
 from distlandscape.runtime.tree import Subtree
 from distlandscape.spectral.driver import TensorSpace
 from distlandscape.spectral.space import Space
@@ -22,6 +22,7 @@ class LocalRunner:
     Args:
         threads: torch threads; None leaves the process as it is.
         micro_batch: samples at a time; None: a fixed rule by device type.
+        on_event: told in words when the micro-batch had to be smaller; default: written to standard error.
 
     Raises:
         InputError: threads or micro_batch below 1.
@@ -30,10 +31,17 @@ class LocalRunner:
     workers = 0
     transport = "local"
 
-    def __init__(self, threads: int | None = None, micro_batch: int | None = None) -> None:
+    def __init__(
+        self,
+        threads: int | None = None,
+        micro_batch: int | None = None,
+        *,
+        on_event: Callable[[str], None] = to_standard_error,
+    ) -> None:
         check_sizes(threads=threads, micro_batch=micro_batch)
         if threads is not None:
             torch.set_num_threads(threads)
+        self._on_event = on_event
         self._evaluator = Evaluator(default_device(), micro_batch)
 
     @property
@@ -53,10 +61,17 @@ class LocalRunner:
 
     def map_blocks(self, objective: Objective, function: BlockFunction, arrays: Sequence[Any] = ()) -> Sums:
         """See Runner.map_blocks."""
-        return self._evaluator.subtree_sums(objective, function, arrays, [Subtree(0, objective.data.blocks)])[0]
+        while True:
+            try:
+                return self._evaluator.subtree_sums(objective, function, arrays, [Subtree(0, objective.data.blocks)])[0]
+            except OutOfMemory as error:
+                self._evaluator.micro_batch = halved(error)
+                self._on_event(f"{error}; the pass starts again with a micro-batch of {self.micro_batch}")
 
-    def recover(self) -> None:
+    def recover(self, repeated: bool = False) -> None:
         """See Runner.recover; there is nothing to lose here."""
+
+    renewal = False
 
     def space(self, objective: Objective) -> Space:
         """See Runner.space."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -11,6 +12,11 @@ from distlandscape.spectral.space import Space
 
 Task = Callable[[Any], Any]
 Done = Callable[[int, Any], None]
+
+
+def to_standard_error(text: str) -> None:
+    """Where events go that nobody asked to be told of."""
+    print(text, file=sys.stderr)  # noqa: T201
 
 
 class Runner(Protocol):
@@ -42,8 +48,19 @@ class Runner(Protocol):
         Cost: one pass.
         """
 
-    def recover(self) -> None:
-        """Make workers usable again after a GenerationLost; vectors they held are gone."""
+    def recover(self, repeated: bool = False) -> None:
+        """Make workers usable again after a GenerationLost; vectors they held are gone.
+
+        Args:
+            repeated: it was lost again with nothing done in between: see whether a block of the data kills workers.
+
+        Raises:
+            WorkerFailure: no worker comes up, or one of the blocks kills each.
+        """
+
+    @property
+    def renewal(self) -> bool:
+        """Whether vectors should be committed now and given up, for a further worker to take its share of them."""
 
     def space(self, objective: Objective) -> Space:
         """Where the vectors of an objective's operators live."""

@@ -16,8 +16,9 @@ import torch
 
 from distlandscape.runtime.shards import Command
 from distlandscape.spectral.segments import Segments
-from distlandscape.spectral.space import Array, ProbeKind
+from distlandscape.spectral.space import Array, Pending, ProbeKind
 
+Saved = Callable[[int], dict[str, str]]  # number of a save -> the files of all ranks, once they are whole
 Send = Callable[[list[Command]], list[list[Any]]]  # a program to every rank -> answers of each rank
 
 
@@ -33,16 +34,27 @@ class Handle:
         self._space.garbage.append(self.index)
 
 
+class _Saving:
+    """Files the workers are writing."""
+
+    def __init__(self, saved: Saved, ticket: int) -> None:
+        self._saved, self._ticket = saved, ticket
+
+    def result(self) -> dict[str, str]:
+        """See Pending.result."""
+        return self._saved(self._ticket)
+
+
 class ShardSpace:
     """R^P spread over the workers by segments."""
 
-    def __init__(self, dim: int, dtype: torch.dtype, world: int, send: Send) -> None:
+    def __init__(self, dim: int, dtype: torch.dtype, world: int, send: Send, saved: Saved) -> None:
         self.dim, self.dtype, self.world = dim, dtype, world
         self.eps = float(torch.finfo(dtype).eps)
         cut = Segments(dim)
         shares = [cut.share(world, rank) for rank in range(world)]
         self._bounds = [(cut.bounds(s.start)[0], cut.bounds(s.stop - 1)[1]) if len(s) else (0, 0) for s in shares]
-        self._send, self._program = send, list[Command]()
+        self._send, self._saved, self._program = send, saved, list[Command]()
         self._numbers = itertools.count()
         self.garbage: list[int] = []
 
@@ -96,6 +108,13 @@ class ShardSpace:
         self.record("combine", [o.index for o in outs], [x.index for x in xs], coefficients)
         return outs
 
+    def save(self, basis: int, folder: Path, start: int) -> Pending:
+        """See Basis.save; the workers begin at once."""
+        ticket = next(self._numbers)
+        self.record("save", ticket, basis, str(folder), start)
+        self.flush()
+        return _Saving(self._saved, ticket)
+
     def basis(self, capacity: int) -> ShardBasis:
         """See Space.basis."""
         return ShardBasis(self, next(self._numbers), capacity)
@@ -143,9 +162,9 @@ class ShardBasis:
         self._space.record("compress", self._number, coefficients)
         self.size = len(coefficients) + 1
 
-    def save(self, folder: Path, start: int) -> dict[str, str]:
+    def save(self, folder: Path, start: int) -> Pending:
         """See Basis.save."""
-        return dict(self._space.ask("save", self._number, str(folder), start))
+        return self._space.save(self._number, folder, start)
 
     def load(self, folder: Path, size: int) -> None:
         """See Basis.load."""

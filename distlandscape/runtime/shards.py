@@ -2,12 +2,14 @@
 
 A program is a list of commands, run in order by every worker alike; the answers of those that return numbers come back
 as one list. Numbers are the same on every rank: each gathers all float64 partials and adds them in the fixed tree.
+Vectors never leave the device in a step: all that comes to the host passes through ``numbers``, and is small.
 Shapes: S segments, M basis vectors, K vectors, P parameters.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +17,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from distlandscape.errors import OutOfMemory
 from distlandscape.objective import Objective
 from distlandscape.runtime.evaluate import BlockFunction, Evaluator
 from distlandscape.runtime.group import Group, Membership
 from distlandscape.runtime.tree import Subtree, finish, shares
-from distlandscape.spectral.driver import load_rows, save_rows
+from distlandscape.spectral.driver import load_rows
 from distlandscape.spectral.segments import Segments, tree_sum
-from distlandscape.spectral.slices import Slice, SliceBasis
+from distlandscape.spectral.slices import Slice, SliceBasis, numbers
 from distlandscape.spectral.space import Array
 
 Command = tuple[Any, ...]  # name of a method of Shards, its arguments
@@ -29,6 +32,14 @@ Command = tuple[Any, ...]  # name of a method of Shards, its arguments
 
 class PeerFailed(RuntimeError):
     """Another rank raised; its error says why."""
+
+
+class Retry(RuntimeError):
+    """The command at ``position`` ran out of memory, with so many samples at a time."""
+
+    def __init__(self, position: int, samples: int) -> None:
+        super().__init__(position, samples)
+        self.position, self.samples = position, samples
 
 
 class Shards:
@@ -49,16 +60,30 @@ class Shards:
         self.own, self.device, self.dtype = self.slices[member.rank], device, dtype
         self.vectors: dict[int, Tensor] = {}
         self.bases: dict[int, SliceBasis] = {}
+        self._saves: dict[int, Future[dict[str, str]]] = {}
+        self._answers: list[Any] = []
 
-    def run(self, program: Sequence[Command], objective: Objective, evaluator: Evaluator) -> list[Any]:
-        """Do the commands; returns the answers that are not None."""
-        answers = []
-        for name, *arguments in program:
+    def run(self, program: Sequence[Command], objective: Objective, evaluator: Evaluator, first: int = 0) -> list[Any]:
+        """Do the commands from the ``first``; returns the answers of all that are not None.
+
+        Raises:
+            Retry: memory ran out in a product, on some rank; all have stopped before the same command, which may be
+                done again: those before it are not idempotent.
+        """
+        self._answers = self._answers if first else []
+        for position, (name, *arguments) in enumerate(program):
+            if position < first:
+                continue
             if name == "products":
-                self.products(objective, evaluator, *arguments)
+                try:
+                    self.products(objective, evaluator, *arguments)
+                except OutOfMemory as error:
+                    raise Retry(position, error.samples) from error
             else:
-                answers.append(getattr(self, f"do_{name}")(*arguments))
-        return [answer for answer in answers if answer is not None]
+                answer = getattr(self, f"do_{name}")(*arguments)
+                if answer is not None:
+                    self._answers.append(answer)
+        return self._answers
 
     def do_random(self, out: int, seed: int, probe: int, kind: Any) -> None:
         """Make a probe."""
@@ -80,7 +105,7 @@ class Shards:
 
     def do_dots(self, xs: Sequence[int], ys: Sequence[int]) -> Array:
         """(K, L) inner products."""
-        return self._sum(self.own.dots([self.vectors[x] for x in xs], [self.vectors[y] for y in ys]))
+        return numbers(self._sum(self.own.dots([self.vectors[x] for x in xs], [self.vectors[y] for y in ys])))
 
     def do_combine(self, outs: Sequence[int], xs: Sequence[int], coefficients: Array) -> None:
         """Linear combinations of vectors."""
@@ -98,17 +123,18 @@ class Shards:
     def do_orthogonalize(self, basis: int, out: int, w: int) -> tuple[Array, float]:
         """Gram-Schmidt twice; the float64 remainder becomes vector ``out``."""
         rows, remainder = self.bases[basis], self.vectors[w].to(torch.float64, copy=True)
-        total = np.zeros(rows.size)
+        total = torch.zeros(rows.size, dtype=torch.float64, device=self.device)
         for _ in range(2):
             coefficients = self._sum(rows.project(remainder))
             remainder = rows.subtract(remainder, coefficients)
             total += coefficients
         self.vectors[out] = remainder
-        return total, float(np.sqrt(self._sum(self.own.dots([remainder], [remainder]))[0, 0]))
+        norm = torch.sqrt(self._sum(self.own.dots([remainder], [remainder]))[0, 0])
+        return numbers(total), float(numbers(norm))
 
     def do_project(self, basis: int, w: int) -> Array:
         """(M,) inner products with a basis."""
-        return self._sum(self.bases[basis].project(self.vectors[w]))
+        return numbers(self._sum(self.bases[basis].project(self.vectors[w])))
 
     def do_append(self, basis: int, w: int, scale: float) -> None:
         """One more basis vector."""
@@ -126,9 +152,13 @@ class Shards:
         """See SliceBasis.compress."""
         self.bases[basis].compress(coefficients)
 
-    def do_save(self, basis: int, folder: str, start: int) -> tuple[str, str]:
-        """Write this rank's slice of new basis vectors."""
-        return save_rows(self.bases[basis], Path(folder), start)
+    def do_save(self, ticket: int, basis: int, folder: str, start: int) -> None:
+        """Begin to write this rank's slice of new basis vectors."""
+        self._saves[ticket] = self.bases[basis].save(Path(folder), start)
+
+    def saved(self, ticket: int) -> dict[str, str]:
+        """Wait for the files of a save; {name: sha256}."""
+        return self._saves.pop(ticket).result()
 
     def do_load(self, basis: int, folder: str, size: int) -> None:
         """Read basis vectors back, whoever wrote them."""
@@ -145,20 +175,19 @@ class Shards:
         decay: float,
     ) -> None:
         """One pass: gather the vectors, sum this rank's blocks, finish the block tree for this rank's slice."""
-        V_KP = torch.stack([self._whole(self.vectors[v]) for v in vectors]).cpu().contiguous().numpy()
+        V_KP = torch.stack([self._whole(self.vectors[v]) for v in vectors])
         dealt = shares(objective.data.blocks, self.group.world)
         mine = dealt[self.group.rank] if self.group.rank < len(dealt) else []
-        sums = self._agreed(
-            lambda: [s[0] for s in evaluator.subtree_sums(objective, function, (V_KP, *arguments), mine)]
-        )
-        nodes = self._exchange(dealt, mine, sums, len(vectors))
-        total = finish(nodes, np.add) / objective.samples
+        totals = self._agreed(lambda: evaluator.subtree_totals(objective, function, (V_KP, *arguments), mine))
+        nodes = self._exchange(dealt, [total for (total,) in totals], len(vectors))
+        evaluator.release(totals)
+        total = finish(nodes, Tensor.add_) / objective.samples
         if decay:
             total += decay * V_KP[:, self.own.start : self.own.stop]
-        if not np.isfinite(total).all():
+        if numbers(~torch.isfinite(total).all()):
             raise FloatingPointError("a product with the operator is not finite; look at the weights and the data")
         for out, row in zip(outs, total, strict=True):
-            self.vectors[out] = torch.from_numpy(row).to(device=self.device, dtype=self.dtype)
+            self.vectors[out] = row.to(self.dtype)
 
     def _agreed(self, work: Callable[[], list[Any]]) -> list[Any]:
         """The result of this rank's own work, once all ranks have one: else all fail alike, and none waits for ever."""
@@ -167,38 +196,36 @@ class Shards:
             result = work()
         except Exception as error:
             failure, result = error, []
-        flags = self.group.gather(torch.tensor([float(failure is not None)]), [1] * self.group.world)
+        flag = torch.tensor([float(failure is not None)], device=self.device)
+        flags = self.group.gather(flag, [1] * self.group.world)
         if failure is not None:
             raise failure
-        if any(bool(flag) for flag in flags):
+        if numbers(torch.cat(flags)).any():
             raise PeerFailed("another worker failed in this pass")
         return result
 
-    def _exchange(
-        self, dealt: list[list[Subtree]], mine: list[Subtree], sums: list[Any], K: int
-    ) -> list[tuple[Subtree, Any]]:
+    def _exchange(self, dealt: list[list[Subtree]], sums: list[Tensor], K: int) -> list[tuple[Subtree, Tensor]]:
         """Every subtree's sum, cut to this rank's slice."""
         world, length = self.group.world, self.own.stop - self.own.start
         counts = [len(dealt[r]) if r < len(dealt) else 0 for r in range(world)]
         outgoing = []
         for part in self.slices:
-            cut = [torch.from_numpy(s[:, part.start : part.stop]) for s in sums]
-            outgoing.append(torch.stack(cut) if cut else torch.empty(0, dtype=torch.float64))
-        incoming = [torch.empty(count, K, length, dtype=torch.float64) for count in counts]
+            cut = [s[:, part.start : part.stop] for s in sums]
+            outgoing.append(torch.stack(cut) if cut else torch.empty(0, dtype=torch.float64, device=self.device))
+        incoming = [torch.empty(count, K, length, dtype=torch.float64, device=self.device) for count in counts]
         incoming[self.group.rank] = outgoing[self.group.rank]
         self.group.swap(outgoing, incoming)
-        nodes: list[tuple[Subtree, Any]] = []
+        nodes: list[tuple[Subtree, Tensor]] = []
         for rank, arrived in enumerate(incoming):
             if counts[rank]:
-                nodes += zip(dealt[rank], arrived.numpy(), strict=True)
+                nodes += zip(dealt[rank], arrived, strict=True)
         return nodes
 
     def _whole(self, own: Tensor) -> Tensor:
         """The vector this slice is of."""
         return torch.cat(self.group.gather(own, [part.stop - part.start for part in self.slices]))
 
-    def _sum(self, partials: Array) -> Array:
+    def _sum(self, partials: Tensor) -> Tensor:
         """Partials (S, …) of all ranks, added in the fixed tree over all segments."""
         sizes = [len(part.segments) for part in self.slices]
-        parts = self.group.gather(torch.from_numpy(np.ascontiguousarray(partials)), sizes)
-        return tree_sum(torch.cat(parts).numpy())
+        return tree_sum(torch.cat(self.group.gather(partials, sizes)))

@@ -22,9 +22,9 @@ from distlandscape.runtime.tree import Subtree
 class BlockWorker:
     """Computes subtree sums; keeps the last objective it was handed, nothing else."""
 
-    def __init__(self, threads: int, micro_batch: int | None) -> None:
+    def __init__(self, threads: int) -> None:
         self._threads = threads
-        self._evaluator = Evaluator(default_device(), micro_batch)
+        self._evaluator = Evaluator(default_device())
         self._objective: tuple[str, Objective] | None = None
         self._shards: Shards | None = None
 
@@ -34,10 +34,12 @@ class BlockWorker:
         objective: Sequence[ray.ObjectRef[Objective]],
         function: BlockFunction,
         subtrees: Sequence[Subtree],
+        micro_batch: int,
         *arrays: Any,
     ) -> list[Sums]:
         """Sums over subtrees; the objective comes as a reference in a list, fetched when ``key`` is new."""
         torch.set_num_threads(self._threads)  # holds for the calling thread only, and actors change theirs
+        self._evaluator.micro_batch = micro_batch
         return self._evaluator.subtree_sums(self._hold(key, objective), function, arrays, subtrees)
 
     def join(self, member: Membership, dim: int, dtype: torch.dtype) -> None:
@@ -46,13 +48,25 @@ class BlockWorker:
         self._shards = Shards(member, dim, dtype, self._evaluator.device, node_address())
 
     def run_program(
-        self, key: str, objective: Sequence[ray.ObjectRef[Objective]], program: Sequence[Command]
+        self,
+        key: str,
+        objective: Sequence[ray.ObjectRef[Objective]],
+        program: Sequence[Command],
+        micro_batch: int,
+        first: int,
     ) -> list[Any]:
-        """Commands on sharded vectors; every rank is sent the same program."""
+        """Commands on sharded vectors, from the ``first``; every rank is sent the same program."""
         torch.set_num_threads(self._threads)
+        self._evaluator.micro_batch = micro_batch
         self._hold(key, objective)
         assert self._shards is not None and self._objective is not None, "join comes before"
-        return self._shards.run(program, self._objective[1], self._evaluator)
+        return self._shards.run(program, self._objective[1], self._evaluator, first)
+
+    @ray.method(concurrency_group="control")
+    def saved(self, ticket: int) -> dict[str, str]:
+        """Wait until the files of a save are whole; {name: sha256}."""
+        assert self._shards is not None, "join comes before"
+        return self._shards.saved(ticket)
 
     def _hold(self, key: str, objective: Sequence[ray.ObjectRef[Objective]]) -> Objective:
         """The objective, fetched when ``key`` is new."""
@@ -67,6 +81,7 @@ class BlockWorker:
         return function(item)
 
     @ray.method(concurrency_group="control")
-    def ping(self) -> tuple[str, int, str]:
-        """Host, process and type of device: answered by another thread than the one that computes."""
-        return socket.gethostname(), os.getpid(), self._evaluator.device.type
+    def ping(self) -> tuple[str, int, str, str]:
+        """Host, process, node and type of device: answered by another thread than the one that computes."""
+        node = ray.get_runtime_context().get_node_id()
+        return socket.gethostname(), os.getpid(), node, self._evaluator.device.type

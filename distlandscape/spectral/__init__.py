@@ -1,12 +1,13 @@
 """Algorithms on an abstract symmetric operator; they know no model, no data, no Ray, no torch.distributed."""
 
 from distlandscape.spectral.density import spectral_density
-from distlandscape.spectral.eigenpairs import top_eigenpairs
+from distlandscape.spectral.eigenpairs import MARGIN, top_eigenpairs
 from distlandscape.spectral.index import index
 from distlandscape.spectral.subspace import confinement, overlap
 from distlandscape.spectral.trace import frobenius_norm, trace, trace_and_frobenius
 
 __all__ = [
+    "MARGIN",
     "confinement",
     "frobenius_norm",
     "index",

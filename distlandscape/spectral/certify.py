@@ -18,22 +18,19 @@ def certify(run: Lanczos) -> Trust:
     multiples of q_{m+1}, so a sum of Ritz pairs would certify nothing: c must be random. It is a probe of
     repeatability too, because the product is compared with products made earlier.
     """
-    r, space, locked, m = run.recurrence, run.operator.space, run.locked, run.steps
-    c = probe_entries(run.seed, CERTIFICATE, "normal", 0, m)
+    r, space, locked, rank = run.recurrence, run.operator.space, run.locked, run.rank
+    c = probe_entries(run.seed, CERTIFICATE, "normal", 0, rank)
     c /= np.linalg.norm(c)
-    alphas, betas = np.array(r.alphas), np.array(r.betas)
     size = run.basis.size
 
     image = np.zeros(size)
-    image[locked : locked + m] = alphas * c
-    image[locked : locked + m - 1] += betas[:-1] * c[1:]
-    image[locked + 1 : locked + m] += betas[:-1] * c[:-1]
-    if size > locked + m:
-        image[locked + m] = betas[-1] * c[-1]
-    image[:locked] = np.array(r.couplings).reshape(m, locked).T @ c
+    image[:locked] = run.couplings.T @ c
+    image[locked : locked + rank] = run.projected() @ c
+    if size > locked + rank:
+        image[locked + rank] = r.betas[-1] * c[-1]
 
     padded = np.zeros(size)
-    padded[locked : locked + m] = c
+    padded[locked : locked + rank] = c
     combination, expected = run.basis.combine(np.stack([padded, image]))
     product = run.operator.apply([combination])[0]
     difference = space.combine([product, expected], np.array([[1.0, -1.0]]))[0]

@@ -50,6 +50,7 @@ def add_missed_copies(
     limit: int,
     seed: int,
     journal: Journal,
+    room: int | None = None,
 ) -> tuple[Pairs, Outcome]:
     """Look beyond both reported ends in the complement of ``pairs``; what is found takes its place among them.
 
@@ -61,7 +62,7 @@ def add_missed_copies(
     passes, found = 0, 0
     for round_ in range(limit):
         name = f"check-{round_}"
-        run = Lanczos(operator, limit, seed, CHECK + round_, pairs.vectors, journal, name)
+        run = Lanczos(operator, limit, seed, CHECK + round_, pairs.vectors, journal, name, room)
         verdict = _run_until_decided(run, pairs, top, low, tol, trust.norm, journal)
         passes += run.steps
         if verdict.missed:
@@ -96,7 +97,7 @@ def _run_until_decided(
     edges = {1.0: float(pairs.values[top - 1])} if top else {}
     edges |= {-1.0: float(pairs.values[top])} if low else {}
     while True:
-        if run.full or due(run.steps):
+        if run.full or run.crowded or due(run.steps):
             ritz = run.ritz()
             good = ritz.residuals <= residual_bounds(ritz.values, tol, eps, norm)
             slack = {sign: float(residual_bounds(np.array([edge]), tol, eps, norm)[0]) for sign, edge in edges.items()}
@@ -105,6 +106,9 @@ def _run_until_decided(
             if settled or run.full:
                 missed = {j for side in sides for j in side.beyond}
                 return _Verdict(ritz, sorted(missed), max(side.probability for side in sides), settled)
+            if run.crowded:
+                counts = {side.sign: max(1, len(side.beyond)) for side in sides}
+                run.make_room(counts.get(1.0, 0), counts.get(-1.0, 0))
         run.step()
         journal.progress(run.name, run.steps, "looking for missed copies")
 
@@ -150,13 +154,13 @@ def log_share(run: Lanczos, point: float) -> float:
     The measure of the start vector has mass ω there, and no measure has a larger mass at a point than its Christoffel
     function, 1/Σ p_k² with the orthonormal polynomials p_0 … p_m of the recurrence (Szegő, Orthogonal Polynomials,
     §3.4); beyond all Ritz values it falls outwards. A random start in P dimensions has P(ω < x) ≤ √(2Px/π), so a small
-    bound is improbable whatever the step at which it is read. Only the recurrence up to the first breakdown belongs to
-    the start vector; what was dropped there is at most of the size that counts as a breakdown.
+    bound is improbable whatever the step at which it is read. Only the recurrence up to the first breakdown or restart
+    belongs to the start vector; what was dropped there is at most of the size that counts as a breakdown.
     """
-    r = run.recurrence
+    alphas, betas = run.first_stretch
     dropped = max(2 * BREAKDOWN * run.operator.space.eps * run.norm, float(np.finfo(np.float64).tiny))
     previous, current, total, log_scale, before = 0.0, 1.0, 1.0, 0.0, 0.0
-    for alpha, beta in zip(r.alphas, r.betas, strict=True):
+    for alpha, beta in zip(alphas, betas, strict=True):
         after = beta or dropped
         previous, current = current, ((point - alpha) * current - before * previous) / after
         if abs(current) > 1e100:

@@ -11,10 +11,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from distlandscape.files import write_whole
 from distlandscape.spectral.segments import Segments, tree_sum
-from distlandscape.spectral.slices import Slice, SliceBasis
-from distlandscape.spectral.space import Array, ProbeKind
+from distlandscape.spectral.slices import Slice, SliceBasis, numbers
+from distlandscape.spectral.space import Array, Pending, ProbeKind
 
 CPU = torch.device("cpu")
 
@@ -42,7 +41,7 @@ class TensorSpace:
 
     def dots(self, xs: Sequence[Tensor], ys: Sequence[Tensor]) -> Array:
         """See Space.dots."""
-        return tree_sum(self._slice.dots(xs, ys))
+        return numbers(tree_sum(self._slice.dots(xs, ys)))
 
     def combine(self, xs: Sequence[Tensor], coefficients: Array) -> list[Tensor]:
         """See Space.combine."""
@@ -67,17 +66,17 @@ class TensorBasis:
     def orthogonalize(self, w: Tensor) -> tuple[Tensor, Array, float]:
         """See Basis.orthogonalize."""
         w = w.to(torch.float64, copy=True)
-        total = np.zeros(self.size)
+        total = torch.zeros(self.size, dtype=torch.float64, device=w.device)
         for _ in range(2):
             coefficients = tree_sum(self._rows.project(w))
             w = self._rows.subtract(w, coefficients)
             total += coefficients
         norm_squared = tree_sum(self._rows.owner.dots([w], [w]))[0, 0]
-        return w, total, float(np.sqrt(norm_squared))
+        return w, numbers(total), float(torch.sqrt(norm_squared))
 
     def dots(self, w: Tensor) -> Array:
         """See Basis.dots."""
-        return tree_sum(self._rows.project(w))
+        return numbers(tree_sum(self._rows.project(w)))
 
     def append(self, w: Tensor, scale: float) -> None:
         """See Basis.append."""
@@ -94,20 +93,13 @@ class TensorBasis:
         """See Basis.compress."""
         self._rows.compress(coefficients)
 
-    def save(self, folder: Path, start: int) -> dict[str, str]:
+    def save(self, folder: Path, start: int) -> Pending:
         """See Basis.save."""
-        return dict([save_rows(self._rows, folder, start)])
+        return self._rows.save(folder, start)
 
     def load(self, folder: Path, size: int) -> None:
         """See Basis.load."""
         load_rows(self._rows, folder, size)
-
-
-def save_rows(rows: SliceBasis, folder: Path, start: int) -> tuple[str, str]:
-    """Write a slice's vectors ``start``… whole; returns (file name, sha256)."""
-    segments = rows.owner.segments
-    name = f"vectors-{start:05d}-{rows.size:05d}.segments-{segments.start:02d}-{segments.stop:02d}.safetensors"
-    return name, write_whole(folder / name, lambda path: rows.save(path, start))
 
 
 def load_rows(rows: SliceBasis, folder: Path, size: int) -> None:

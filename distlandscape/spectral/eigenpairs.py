@@ -18,6 +18,8 @@ from distlandscape.spectral.lanczos import Lanczos
 from distlandscape.spectral.space import Operator
 from distlandscape.spectral.stopping import due, residual_bounds
 
+MARGIN = 3  # vectors a restart needs beside the wanted ones
+
 
 def top_eigenpairs(
     H: Operator,
@@ -26,6 +28,7 @@ def top_eigenpairs(
     which: str = "LA",
     *,
     max_steps: int | None = None,
+    basis_size: int | None = None,
     seed: int = 0,
     journal: Journal = SILENT,
 ) -> Eigenpairs:
@@ -40,6 +43,8 @@ def top_eigenpairs(
         tol: residual relative to |λ|, floored at 30·eps·‖H‖.
         which: "LA" largest, "SA" smallest, "BE" both ends.
         max_steps: most Lanczos steps; default 20·k + 200.
+        basis_size: most vectors kept beside the pairs that the check stays away from; at that many a thick restart
+            keeps the Ritz vectors next to the wanted ends. None: all of them, which needs the fewest products.
         seed: seed of the start vectors.
         journal: keeps the state for a resume and shows progress.
 
@@ -48,7 +53,7 @@ def top_eigenpairs(
         what to do. Cost: one pass a step, one for the certificate, and the steps of the check.
 
     Raises:
-        InputError: k, tol, which or max_steps are not usable.
+        InputError: k, tol, which, max_steps or basis_size are not usable.
         FloatingPointError: a product is not finite.
 
     Reference: Golub & Van Loan, Matrix Computations, ch. 10; Parlett, The Symmetric Eigenvalue Problem, ch. 13.
@@ -58,14 +63,19 @@ def top_eigenpairs(
         raise InputError(f"tol must lie between 0 and 1, not {tol}; it is relative to each |eigenvalue|")
     if max_steps is not None and max_steps < top + low:
         raise InputError(f"max_steps={max_steps} is fewer than the {top + low} pairs asked for; raise max_steps")
+    if basis_size is not None and basis_size < top + low + MARGIN:
+        raise InputError(
+            f"basis_size={basis_size} leaves no room to restart with {top + low} pairs; take {top + low + MARGIN} or"
+            " more, or leave it out"
+        )
     limit = max_steps if max_steps is not None else 20 * (top + low) + 200
-    pairs, trust, steps, whole = _main_run(H, top, low, tol, limit, seed, journal)
+    pairs, trust, steps, whole = _main_run(H, top, low, tol, limit, seed, journal, basis_size)
     passes = steps + 1
     good = pairs.residuals <= residual_bounds(pairs.values, tol, H.space.eps, trust.norm)
     if whole:
         trust = replace(trust, missed_copies="none possible: the basis spans the whole space", missed_probability=0.0)
     elif good.all():
-        pairs, outcome = add_missed_copies(H, pairs, trust, top, low, tol, limit, seed, journal)
+        pairs, outcome = add_missed_copies(H, pairs, trust, top, low, tol, limit, seed, journal, basis_size)
         good = pairs.residuals <= residual_bounds(pairs.values, tol, H.space.eps, trust.norm)
         passes += outcome.passes
         trust = replace(trust, missed_copies=outcome.words, missed_probability=outcome.probability)
@@ -85,13 +95,13 @@ def top_eigenpairs(
 
 
 def _main_run(
-    H: Operator, top: int, low: int, tol: float, limit: int, seed: int, journal: Journal
+    H: Operator, top: int, low: int, tol: float, limit: int, seed: int, journal: Journal, room: int | None
 ) -> tuple[Pairs, Trust, int, bool]:
     """Lanczos until all wanted pairs have converged; the basis is gone when this returns."""
-    run = Lanczos(H, limit, seed, journal=journal, name="main")
+    run = Lanczos(H, limit, seed, journal=journal, name="main", room=room)
     wanted, note = top + low, f"none of {top + low} pairs looked at yet"
     while True:
-        if run.full or (run.steps >= wanted and due(run.steps)):
+        if run.full or run.crowded or (run.steps >= wanted and due(run.steps)):
             ritz = run.ritz()
             index = _select(len(ritz.values), top, low)
             norm = float(np.max(np.abs(ritz.values)))
@@ -99,6 +109,8 @@ def _main_run(
             note = f"{good.sum()} of {wanted} pairs converged"
             if run.full or good.all():
                 break
+            if run.crowded:
+                run.make_room(top, low)
         run.step()
         journal.progress("main", run.steps, note)
     trust = certify(run)

@@ -8,21 +8,46 @@ from typing import Protocol
 from distlandscape.spectral.space import Basis
 
 
+@dataclass(frozen=True)
+class Restart:
+    """What a thick restart kept: the basis begins with K Ritz vectors.
+
+    Attributes:
+        number: of the restart, from 1.
+        steps: taken before it.
+        values: their K Ritz values.
+        border: their K couplings to the vector that follows them.
+        couplings: K rows of coefficients on the locked vectors.
+        first_alphas: of the stretch before the first restart, the only one that belongs to the start vector.
+        first_betas: likewise.
+    """
+
+    number: int
+    steps: int
+    values: list[float]
+    border: list[float]
+    couplings: list[list[float]]
+    first_alphas: list[float]
+    first_betas: list[float]
+
+
 @dataclass
 class Recurrence:
-    """The numbers of a Lanczos run of m steps; with its basis they are its whole state.
+    """The numbers of a Lanczos run, m steps after its last restart; with its basis they are its whole state.
 
     Attributes:
         alphas: m diagonal entries.
         betas: m off-diagonal entries; the last couples to the vector after the m-th, 0 after a breakdown.
         couplings: m rows of coefficients on the locked vectors.
         symmetry: largest Gram-Schmidt coefficient so far that vanishes for a symmetric operator.
+        restart: the last one; None before the first.
     """
 
     alphas: list[float] = field(default_factory=list)
     betas: list[float] = field(default_factory=list)
     couplings: list[list[float]] = field(default_factory=list)
     symmetry: float = 0.0
+    restart: Restart | None = None
 
 
 class Journal(Protocol):

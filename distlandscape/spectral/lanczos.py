@@ -1,4 +1,7 @@
-"""Lanczos with full reorthogonalisation (two sweeps of classical Gram-Schmidt), Golub & Van Loan, Alg. 10.3.1."""
+"""Lanczos with full reorthogonalisation (two sweeps of classical Gram-Schmidt), Golub & Van Loan, Alg. 10.3.1.
+
+Thick restart: Wu & Simon, SIAM J. Matrix Anal. Appl. 22 (2000) 602.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import eigh_tridiagonal
+from scipy.linalg import eigh, eigh_tridiagonal
 
-from distlandscape.spectral.journal import SILENT, Journal, Recurrence
+from distlandscape.spectral.journal import SILENT, Journal, Recurrence, Restart
 from distlandscape.spectral.space import Array, Operator, Vector
 
 BREAKDOWN = 30.0  # multiples of eps·‖H‖ below which what is left after Gram-Schmidt is rounding
+SPARE = 0.4  # share of the room beside the wanted Ritz vectors that a restart keeps filled with the next ones
 FRESH = 2**32  # probe numbers of the vectors that continue after a breakdown: FRESH·(vectors so far) + probe
 
 
@@ -20,9 +24,9 @@ class Ritz:
     """Eigen-decomposition of the projected operator, ascending.
 
     Attributes:
-        values: (m,) Ritz values.
-        vectors: (m, m) column j holds the coefficients of Ritz vector j on the basis.
-        residuals: (m,) ‖H y − θ y‖ = β |s_m|, with what leaks into the locked vectors.
+        values: (M,) Ritz values.
+        vectors: (M, M) column j holds the coefficients of Ritz vector j on the basis.
+        residuals: (M,) ‖H y − θ y‖ = β |s_m|, with what leaks into the locked vectors.
     """
 
     values: Array
@@ -34,8 +38,9 @@ class Lanczos:
     """One Lanczos run, stepped by its caller; cost of a step: one pass.
 
     The first vectors of the basis are ``locked`` ones the run stays orthogonal to, so it sees
-    (I − VVᵀ) H (I − VVᵀ). After m steps the basis holds q_1 … q_{m+1} behind them, unless the space is exhausted.
-    A breakdown (β at rounding level) continues with a random vector orthogonal to all before.
+    (I − VVᵀ) H (I − VVᵀ). Behind them it holds the K Ritz vectors of the last restart (none before the first) and the
+    m vectors since, M = K + m in all, and the one to go on with, unless the space is exhausted. A breakdown (β at
+    rounding level) continues with a random vector orthogonal to all before.
 
     Args:
         operator: symmetric operator.
@@ -45,6 +50,7 @@ class Lanczos:
         locked: orthonormal vectors to stay away from.
         journal: keeps the state.
         name: the run's name in the journal.
+        room: most vectors held beside the locked ones and the last; at that many ``crowded`` asks for a restart.
     """
 
     def __init__(
@@ -56,12 +62,14 @@ class Lanczos:
         locked: Sequence[Vector] = (),
         journal: Journal = SILENT,
         name: str = "lanczos",
+        room: int | None = None,
     ) -> None:
         self.operator, self.seed, self.probe, self.journal, self.name = operator, seed, probe, journal, name
         space = operator.space
         self.locked = len(locked)
         self.capacity = min(capacity, space.dim - self.locked)
-        self.basis = space.basis(self.locked + self.capacity + 1)
+        self.room = self.capacity if room is None else min(room, space.dim - self.locked)
+        self.basis = space.basis(self.locked + min(self.capacity, self.room) + 1)
         for vector in locked:
             self.basis.append(vector, 1.0)
         if self.capacity < 1:
@@ -74,19 +82,35 @@ class Lanczos:
             self.recurrence = restored
 
     @property
+    def kept(self) -> int:
+        """Ritz vectors of the last restart, K."""
+        return len(self.recurrence.restart.values) if self.recurrence.restart else 0
+
+    @property
+    def rank(self) -> int:
+        """Dimension of the projected operator, M."""
+        return self.kept + len(self.recurrence.alphas)
+
+    @property
     def steps(self) -> int:
-        """Steps taken, m."""
-        return len(self.recurrence.alphas)
+        """Steps taken, those before restarts included."""
+        before = self.recurrence.restart.steps if self.recurrence.restart else 0
+        return before + len(self.recurrence.alphas)
 
     @property
     def exhausted(self) -> bool:
         """True when the basis spans the whole space: the Ritz values are the eigenvalues."""
-        return self.locked + self.steps >= self.operator.space.dim
+        return self.locked + self.rank >= self.operator.space.dim
+
+    @property
+    def crowded(self) -> bool:
+        """True when there is no room for a further step before a restart."""
+        return self.rank >= self.room and not self.exhausted
 
     @property
     def full(self) -> bool:
         """True when no further step can be taken."""
-        return self.steps >= self.capacity
+        return self.steps >= self.capacity or self.exhausted
 
     @property
     def closed(self) -> bool:
@@ -96,11 +120,12 @@ class Lanczos:
     @property
     def norm(self) -> float:
         """Scale of ‖H‖: the largest row norm of the projected operator T, between ‖T‖/√3 and ‖T‖."""
-        a = np.abs(self.recurrence.alphas)
-        b = np.abs(self.recurrence.betas)
-        if not len(a):
-            return 0.0
-        return float(np.sqrt(np.max(a**2 + b**2 + np.concatenate([[0.0], b[:-1] ** 2]))))
+        r = self.recurrence
+        a, b = np.abs(r.alphas), np.abs(r.betas)
+        rows = a**2 + b**2 + np.concatenate([[0.0], b[:-1] ** 2]) if len(a) else np.empty(0)
+        if r.restart:
+            rows = np.concatenate([rows, np.square(r.restart.values) + np.square(r.restart.border)])
+        return float(np.sqrt(np.max(rows, initial=0.0)))
 
     def step(self, product: Vector = None) -> None:
         """Extend the basis by one vector; one pass, none where the product with the last basis vector is given."""
@@ -115,8 +140,11 @@ class Lanczos:
         r.alphas.append(float(own[-1]))
         r.couplings.append([float(c) for c in coefficients[: self.locked]])
         expected = np.zeros(len(own) - 1)
-        if len(expected):
+        if r.betas:
             expected[-1] = r.betas[-1]
+        elif r.restart:
+            expected[:] = r.restart.border
+        if len(expected):
             r.symmetry = max(r.symmetry, float(np.max(np.abs(own[:-1] - expected))))
         r.betas.append(beta)
         scale = float(np.sqrt(self.norm**2 + np.sum(coefficients**2)))
@@ -124,23 +152,71 @@ class Lanczos:
             r.betas[-1] = 0.0
         elif beta <= BREAKDOWN * self.operator.space.eps * scale:
             r.betas[-1] = 0.0
-            self._append_fresh(FRESH * self.basis.size + self.probe)
+            self._append_fresh(FRESH * (self.locked + self.steps) + self.probe)
         else:
             self.basis.append(w, 1.0 / beta)
         self.journal.commit(self.name, self.basis, r)
 
+    def make_room(self, top: int, low: int) -> None:
+        """Thick restart: keep the wanted outermost Ritz vectors and the ones next to them; no pass."""
+        r, ritz = self.recurrence, self.ritz()
+        spare = int(SPARE * (self.rank - top - low))
+        more = spare if not low else 0 if not top else spare // 2
+        index = np.r_[0 : low + spare - more, self.rank - top - more : self.rank]
+        vectors = ritz.vectors[:, index]
+        mixing = np.zeros((self.locked + len(index), self.locked + self.rank))
+        mixing[: self.locked, : self.locked] = np.eye(self.locked)
+        mixing[self.locked :, self.locked :] = vectors.T
+        before = r.restart
+        restart = Restart(
+            number=before.number + 1 if before else 1,
+            steps=self.steps,
+            values=ritz.values[index].tolist(),
+            border=(r.betas[-1] * vectors[-1]).tolist(),
+            couplings=(vectors.T @ self.couplings).tolist(),
+            first_alphas=before.first_alphas if before else r.alphas,
+            first_betas=before.first_betas if before else r.betas,
+        )
+        self.basis.compress(mixing)
+        self.recurrence = Recurrence(symmetry=r.symmetry, restart=restart)
+
+    @property
+    def couplings(self) -> Array:
+        """(M, locked) coefficients of H q on the locked vectors."""
+        r = self.recurrence
+        return np.array([*(r.restart.couplings if r.restart else []), *r.couplings]).reshape(self.rank, self.locked)
+
+    @property
+    def first_stretch(self) -> tuple[list[float], list[float]]:
+        """Alphas and betas before the first restart: those of the start vector."""
+        r = self.recurrence
+        return (r.restart.first_alphas, r.restart.first_betas) if r.restart else (r.alphas, r.betas)
+
+    def projected(self) -> Array:
+        """(M, M) the operator projected on the basis: diagonal on the kept Ritz vectors, with a border, tridiagonal."""
+        r, K = self.recurrence, self.kept
+        T = np.diag([*(r.restart.values if r.restart else []), *r.alphas])
+        if r.restart and r.alphas:
+            T[:K, K] = T[K, :K] = r.restart.border
+        for j, beta in enumerate(r.betas[:-1], start=K):
+            T[j, j + 1] = T[j + 1, j] = beta
+        return T
+
     def ritz(self) -> Ritz:
         """Ritz values, vectors and residual bounds of the steps so far; no pass."""
         r = self.recurrence
-        values, vectors = eigh_tridiagonal(np.array(r.alphas), np.array(r.betas[:-1]))
+        if self.kept:
+            values, vectors = eigh(self.projected())
+        else:
+            values, vectors = eigh_tridiagonal(np.array(r.alphas), np.array(r.betas[:-1]))
         outside = r.betas[-1] * vectors[-1]
-        leaks = np.array(r.couplings).reshape(self.steps, self.locked).T @ vectors
+        leaks = self.couplings.T @ vectors
         return Ritz(values, vectors, np.sqrt(outside**2 + np.sum(leaks**2, axis=0)))
 
-    def ritz_vectors(self, coefficients_mK: Array) -> Sequence[Vector]:
-        """K combinations of q_1 … q_m, given by columns."""
-        padded = np.zeros((coefficients_mK.shape[1], self.basis.size))
-        padded[:, self.locked : self.locked + self.steps] = coefficients_mK.T
+    def ritz_vectors(self, coefficients_MK: Array) -> Sequence[Vector]:
+        """K combinations of the M vectors, given by columns."""
+        padded = np.zeros((coefficients_MK.shape[1], self.basis.size))
+        padded[:, self.locked : self.locked + self.rank] = coefficients_MK.T
         return self.basis.combine(padded)
 
     def _append_fresh(self, probe: int) -> None:

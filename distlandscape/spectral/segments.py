@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
+from torch import Tensor
 
 MAX_SEGMENTS = 64  # the most workers a vector can be sharded over
 MIN_SEGMENTS = 4
@@ -39,9 +38,8 @@ class Segments:
         return range(index * self.count // slices, (index + 1) * self.count // slices)
 
 
-def tree_sum(partials_S: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def tree_sum(partials_S: Tensor) -> Tensor:
     """Sum over the first axis (a power of two) along the fixed binary tree: neighbours first."""
     while len(partials_S) > 1:
         partials_S = partials_S[0::2] + partials_S[1::2]
-    total: npt.NDArray[np.float64] = partials_S[0]
-    return total
+    return partials_S[0]

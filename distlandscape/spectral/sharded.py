@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from distlandscape.spectral.driver import CPU, load_rows, save_rows
+from distlandscape.spectral.driver import CPU, load_rows
 from distlandscape.spectral.segments import Segments, tree_sum
-from distlandscape.spectral.slices import Slice, SliceBasis
-from distlandscape.spectral.space import Array, ProbeKind
+from distlandscape.spectral.slices import Slice, SliceBasis, numbers
+from distlandscape.spectral.space import Array, Pending, ProbeKind
 
 
 class Handle:
@@ -51,7 +52,7 @@ class ShardedSpace:
     def dots(self, xs: Sequence[Handle], ys: Sequence[Handle]) -> Array:
         """See Space.dots."""
         partials = [part.dots([x.parts[i] for x in xs], [y.parts[i] for y in ys]) for i, part in enumerate(self.slices)]
-        return tree_sum(np.concatenate(partials))
+        return numbers(tree_sum(torch.cat(partials)))
 
     def combine(self, xs: Sequence[Handle], coefficients: Array) -> list[Handle]:
         """See Space.combine."""
@@ -76,19 +77,19 @@ class ShardedBasis:
     def orthogonalize(self, w: Handle) -> tuple[Handle, Array, float]:
         """See Basis.orthogonalize."""
         tensors = [tensor.to(torch.float64, copy=True) for tensor in w.parts]
-        total = np.zeros(self.size)
+        total = torch.zeros(self.size, dtype=torch.float64)
         for _ in range(2):
             partials = [rows.project(tensor) for rows, tensor in zip(self._parts, tensors, strict=True)]
-            coefficients = tree_sum(np.concatenate(partials))
+            coefficients = tree_sum(torch.cat(partials))
             tensors = [rows.subtract(tensor, coefficients) for rows, tensor in zip(self._parts, tensors, strict=True)]
             total += coefficients
         squares = [rows.owner.dots([tensor], [tensor]) for rows, tensor in zip(self._parts, tensors, strict=True)]
-        return Handle(tensors), total, float(np.sqrt(tree_sum(np.concatenate(squares))[0, 0]))
+        return Handle(tensors), numbers(total), float(torch.sqrt(tree_sum(torch.cat(squares))[0, 0]))
 
     def dots(self, w: Handle) -> Array:
         """See Basis.dots."""
         partials = [rows.project(tensor) for rows, tensor in zip(self._parts, w.parts, strict=True)]
-        return tree_sum(np.concatenate(partials))
+        return numbers(tree_sum(torch.cat(partials)))
 
     def append(self, w: Handle, scale: float) -> None:
         """See Basis.append."""
@@ -108,14 +109,25 @@ class ShardedBasis:
         for rows in self._parts:
             rows.compress(coefficients)
 
-    def save(self, folder: Path, start: int) -> dict[str, str]:
+    def save(self, folder: Path, start: int) -> Pending:
         """See Basis.save."""
-        return dict(save_rows(rows, folder, start) for rows in self._parts)
+        return _Together([rows.save(folder, start) for rows in self._parts])
 
     def load(self, folder: Path, size: int) -> None:
         """See Basis.load."""
         for rows in self._parts:
             load_rows(rows, folder, size)
+
+
+class _Together:
+    """The files of all slices."""
+
+    def __init__(self, parts: list[Future[dict[str, str]]]) -> None:
+        self._parts = parts
+
+    def result(self) -> dict[str, str]:
+        """See Pending.result."""
+        return {name: digest for part in self._parts for name, digest in part.result().items()}
 
 
 def _handles(parts: list[list[Tensor]]) -> list[Handle]:

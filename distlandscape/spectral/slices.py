@@ -8,18 +8,20 @@ vectors, K vectors.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from distlandscape.files import write_whole
 from distlandscape.spectral.probes import probe_entries
 from distlandscape.spectral.segments import Segments
 from distlandscape.spectral.space import Array, ProbeKind
 
+WRITER = ThreadPoolExecutor(1, "basis-writer")
 CHUNK = 8192  # columns converted to float64 at a time: a chunk of the basis stays in cache
 
 
@@ -40,18 +42,18 @@ class Slice:
         entries = probe_entries(seed, probe, kind, self.start, self.stop)
         return torch.from_numpy(entries).to(device=self.device, dtype=self.dtype)
 
-    def dots(self, xs: Sequence[Tensor], ys: Sequence[Tensor]) -> Array:
+    def dots(self, xs: Sequence[Tensor], ys: Sequence[Tensor]) -> Tensor:
         """(S, K, L) partial inner products, one a segment."""
         partials = torch.zeros(len(self.segments), len(xs), len(ys), dtype=torch.float64, device=self.device)
         for s, (a, b) in enumerate(self.bounds()):
             left = torch.stack([x[a:b].double() for x in xs])
             right = torch.stack([y[a:b].double() for y in ys])
             torch.matmul(left, right.T, out=partials[s])
-        return _array(partials)
+        return partials
 
     def combine(self, xs: Sequence[Tensor], coefficients_LK: Array) -> list[Tensor]:
         """(L, K) coefficients times K vectors."""
-        coefficients = torch.from_numpy(np.ascontiguousarray(coefficients_LK)).to(self.device)
+        coefficients = torch.tensor(coefficients_LK).to(self.device)
         out = [torch.empty(self.stop - self.start, dtype=self.dtype, device=self.device) for _ in coefficients]
         for a, b in self.bounds():
             segment = coefficients @ torch.stack([x[a:b].double() for x in xs])
@@ -71,24 +73,24 @@ class SliceBasis:
         self.owner, self.capacity, self.size = owner, capacity, 0
         self._rows = [torch.empty(capacity, b - a, dtype=owner.dtype, device=owner.device) for a, b in owner.bounds()]
         self._scratch = torch.empty(0, dtype=torch.float64, device=owner.device)
+        self._writing: Future[Any] | None = None
 
-    def project(self, w: Tensor) -> Array:
+    def project(self, w: Tensor) -> Tensor:
         """(S, M) partial coefficients of ``w`` on the basis."""
         partials = torch.zeros(len(self._rows), self.size, dtype=torch.float64, device=self.owner.device)
         for s, (a, b) in enumerate(self.owner.bounds()):
             for c in range(a, b, CHUNK):
                 d = min(c + CHUNK, b)
                 partials[s] += self._chunk(s, c - a, d - a) @ w[c:d].double()
-        return _array(partials)
+        return partials
 
-    def subtract(self, w: Tensor, coefficients_M: Array) -> Tensor:
+    def subtract(self, w: Tensor, coefficients_M: Tensor) -> Tensor:
         """``w`` minus the basis times ``coefficients_M``, in float64, in place where ``w`` is float64 already."""
         w = w.double()
-        coefficients = torch.from_numpy(coefficients_M).to(self.owner.device)
         for s, (a, b) in enumerate(self.owner.bounds()):
             for c in range(a, b, CHUNK):
                 d = min(c + CHUNK, b)
-                w[c:d] -= coefficients @ self._chunk(s, c - a, d - a)
+                w[c:d] -= coefficients_M @ self._chunk(s, c - a, d - a)
         return w
 
     def append(self, w: Tensor, scale: float) -> None:
@@ -107,7 +109,7 @@ class SliceBasis:
 
     def combine(self, coefficients_KM: Array) -> list[Tensor]:
         """(K, M) coefficients to K vectors."""
-        coefficients = torch.from_numpy(np.ascontiguousarray(coefficients_KM)).to(self.owner.device)
+        coefficients = torch.tensor(coefficients_KM).to(self.owner.device)
         length = self.owner.stop - self.owner.start
         out = torch.empty(len(coefficients), length, dtype=self.owner.dtype, device=self.owner.device)
         for s, (a, b) in enumerate(self.owner.bounds()):
@@ -118,7 +120,9 @@ class SliceBasis:
 
     def compress(self, coefficients_KM: Array) -> None:
         """Replace all vectors but the last by (K, M − 1) combinations of them; the last follows behind."""
-        coefficients = torch.from_numpy(np.ascontiguousarray(coefficients_KM)).to(self.owner.device)
+        if self._writing is not None:
+            wait([self._writing])
+        coefficients = torch.tensor(coefficients_KM).to(self.owner.device)
         kept, old = coefficients.shape
         for rows in self._rows:
             for c in range(0, rows.shape[1], CHUNK):
@@ -127,13 +131,23 @@ class SliceBasis:
             rows[kept] = rows[old].clone()
         self.size = kept + 1
 
-    def save(self, path: Path, start: int) -> None:
-        """Write vectors start…size, one tensor a segment named by its global number."""
-        tensors = {
-            str(segment): rows[start : self.size].contiguous()
-            for segment, rows in zip(self.owner.segments, self._rows, strict=True)
-        }
-        save_file(tensors, path)
+    def save(self, folder: Path, start: int) -> Future[dict[str, str]]:
+        """Begin to write vectors start…size, one tensor a segment named by its global number; {file name: sha256}.
+
+        Another thread does it while the basis grows on: vectors that are there do not change, but by ``compress``,
+        which waits.
+        """
+        segments, size = self.owner.segments, self.size
+        name = f"vectors-{start:05d}-{size:05d}.segments-{segments.start:02d}-{segments.stop:02d}.safetensors"
+
+        def write() -> dict[str, str]:
+            if not len(segments):  # more workers than segments
+                return {}
+            tensors = {str(s): rows[start:size].contiguous() for s, rows in zip(segments, self._rows, strict=True)}
+            return {name: write_whole(folder / name, lambda path: save_file(tensors, path))}
+
+        self._writing = WRITER.submit(write)
+        return self._writing
 
     def load(self, path: Path, start: int) -> int:
         """Put the vectors of a file at ``start``…, taking the segments that are ours; returns how many."""
@@ -158,5 +172,7 @@ class SliceBasis:
         return scratch.copy_(block)
 
 
-def _array(partials: Tensor) -> npt.NDArray[np.float64]:
-    return partials.cpu().numpy()
+def numbers(sums: Tensor) -> Array:
+    """Sums over all segments, few and small, for the driver."""
+    array: Array = sums.cpu().numpy()
+    return array

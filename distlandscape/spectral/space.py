@@ -19,6 +19,13 @@ Vectors = Any  # a sequence of K vectors; the driver's operators take and return
 ProbeKind = Literal["normal", "sign"]
 
 
+class Pending(Protocol):
+    """Files that are being written."""
+
+    def result(self) -> dict[str, str]:
+        """Wait for them; {file name: sha256}. OSError where they could not be written."""
+
+
 class Basis(Protocol):
     """An ordered, growing set of orthonormal vectors."""
 
@@ -48,8 +55,8 @@ class Basis(Protocol):
     def compress(self, coefficients: Array) -> None:
         """Replace the first M − 1 vectors by (K, M − 1) combinations of them, keep the last one behind them."""
 
-    def save(self, folder: Path, start: int) -> dict[str, str]:
-        """Write vectors ``start``… to files, whole or absent; returns {file name: sha256}."""
+    def save(self, folder: Path, start: int) -> Pending:
+        """Begin to write vectors ``start``… to files, whole or absent, while the basis grows on."""
 
     def load(self, folder: Path, size: int) -> None:
         """Read the first ``size`` vectors back, bit for bit, whatever the sharding that wrote them."""

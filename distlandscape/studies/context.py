@@ -15,10 +15,10 @@ from distlandscape.models import build_model, load_weights
 from distlandscape.objective import Objective
 from distlandscape.record.run import Run, Stage
 from distlandscape.runtime.runner import Runner
-from distlandscape.studies.journal import RunJournal
+from distlandscape.studies.journal import Renewed, RunJournal
 from distlandscape.studies.progress import Progress
 
-ATTEMPTS = 4  # of one stage, where workers that held vectors were lost
+ATTEMPTS = 4  # losses of workers that held vectors, one after another with no step committed in between
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
@@ -109,21 +109,31 @@ class StudyContext:
         done = self.run.stage(name)
         if done is None:
             self.progress.update(name)
-            for attempt in range(1, ATTEMPTS + 1):
-                journal = RunJournal(self.run, name, self.progress.step)  # begins where the last commit was
-                try:
-                    done = compute(journal)
-                    break
-                except GenerationLost as error:
-                    if attempt == ATTEMPTS:
-                        raise
-                    self.run.log.append("fault", text=str(error))
-                    self.progress.say(f"{error}; {name} goes on from its last commit")
-                    self.runner.recover()
-            assert done is not None, "the last attempt returned or raised"
-            self.run.commit_stage(name, done)
-            journal.close()
+            done = self._computed(name, compute)
         return done
+
+    def _computed(self, name: str, compute: Callable[[RunJournal], Stage]) -> Stage:
+        """The outcome of a stage, whatever happens to workers that hold vectors."""
+        fruitless = 0  # losses since the last commit that the work itself may have caused
+        while True:
+            journal = RunJournal(self.run, name, self.progress.step, lambda: self.runner.renewal)
+            try:
+                done = compute(journal)  # begins where the last commit was
+                self.run.commit_stage(name, done)
+                journal.discard()
+                return done
+            except Renewed as joined:
+                self.progress.say(f"{joined}; {name} goes on with it")
+                self.runner.recover()
+            except GenerationLost as error:
+                fruitless = error.blamed + (fruitless if journal.commits == 0 else 0)
+                if fruitless == ATTEMPTS:
+                    raise
+                self.run.log.append("fault", text=str(error))
+                self.progress.say(f"{error}; {name} goes on from its last commit")
+                self.runner.recover(repeated=fruitless > 1)
+            finally:
+                journal.end()
 
     def at(self, weights: Path) -> Objective:
         """The objective at the weights of a checkpoint."""

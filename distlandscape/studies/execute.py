@@ -85,33 +85,42 @@ def execute(run: Run, config: RunConfig, work: Work, make_page: MakePage) -> Out
 def make_runner(run: Run, config: RunConfig, progress: Progress) -> AbstractContextManager[Runner]:
     """Where passes and tasks run, as configured; faults are told and logged."""
     r = config.runtime
+    runner: LocalRunner | Pool
 
     def event(text: str) -> None:
-        run.log.append("fault", text=text)
+        run.log.append("fault", text=text, micro_batch=runner.micro_batch)
         progress.say(text)
 
+    # What memory once forced on the run holds after a resume too.
+    smaller = [fault["micro_batch"] for fault in run.log.events("fault") if "micro_batch" in fault]
+    micro_batch = smaller[-1] if smaller else r.micro_batch
     if r.workers == 0:
-        return nullcontext(LocalRunner(r.threads, r.micro_batch))
-    return Pool(
+        runner = LocalRunner(r.threads, micro_batch, on_event=event)
+        return nullcontext(runner)
+    runner = Pool(
         r.workers,
         r.cpus_per_worker,
         r.gpus_per_worker,
         r.threads,
         r.transport,
-        micro_batch=r.micro_batch,
+        micro_batch=micro_batch,
         on_event=event,
     )
+    return runner
 
 
 def _end_badly(run: Run, error: BaseException, progress: Progress, make_page: MakePage, mirror: MlflowMirror) -> None:
     """Mark the run, keep the traceback, show what there is; what goes wrong here must not hide the error itself."""
     interrupted = isinstance(error, (KeyboardInterrupt, Interrupted))
-    if not interrupted:
-        (run.path / "error.txt").write_text("".join(traceback.format_exception(error)), encoding="utf-8")
-        progress.say(f"the traceback is in {run.path / 'error.txt'}")
     final = isinstance(error, TrainingError)
     status = "interrupted" if interrupted else "failed"
-    run.log.append("ended", status=status, detail=str(error) or "interrupted", final=final)
+    try:
+        if not interrupted:
+            (run.path / "error.txt").write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+            progress.say(f"the traceback is in {run.path / 'error.txt'}")
+        run.log.append("ended", status=status, detail=str(error) or "interrupted", final=final)
+    except OSError as full:
+        progress.say(f"the end of the run could not be recorded ({full}); make room on the disk before you resume")
     if final:
         progress.say("to resume this run would end alike; start a new one with other settings")
     else:

@@ -4,29 +4,44 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-from distlandscape.errors import InputError
+from distlandscape.errors import GenerationLost, InputError
 from distlandscape.files import sha256
 from distlandscape.record.run import Run
-from distlandscape.spectral.journal import Recurrence
-from distlandscape.spectral.space import Basis
+from distlandscape.spectral.journal import Recurrence, Restart
+from distlandscape.spectral.space import Basis, Pending
 
-COST_SHARE = 0.05  # of the time goes into commits at most; what came since the last one is lost in a crash
+
+class Renewed(GenerationLost):
+    """All was committed and is given up, for a further worker to take its share."""
 
 
 class RunJournal:
     """Journal of one stage; each Lanczos run has a folder of basis files and its lines in the log.
 
-    A step counts once its line, with the digests of the files it commits, is in the log.
+    A step counts once its line, with the digests of the files it commits, is in the log. Files and line are written
+    while the next step is under way, so a crash costs what came since: at most the last step that ended, where a pass
+    takes longer than the writing. After a thick restart the whole basis is written anew.
+
+    Args:
+        run: where it is kept.
+        stage: name of the stage.
+        progress: told of every step.
+        renewal: asked at every commit whether to stop there for workers that came up.
     """
 
-    def __init__(self, run: Run, stage: str, progress: Callable[[str], None]) -> None:
-        self._run, self._stage, self._progress = run, stage, progress
-        self._committed: dict[str, tuple[int, int]] = {}  # steps and vectors, by name
-        self._last, self._cost = time.monotonic(), 0.0
+    def __init__(self, run: Run, stage: str, progress: Callable[[str], None], renewal: Callable[[], bool]) -> None:
+        self._run, self._stage, self._progress, self._renewal = run, stage, progress, renewal
+        self._kept: dict[str, tuple[int, int, int]] = {}  # restarts, steps since the last one and vectors, by name
+        self._locked: dict[str, int] = {}
+        self._writer = ThreadPoolExecutor(1, "journal")
+        self._writing: Future[None] | None = None
+        self.commits = 0  # that were written
 
     def restore(self, name: str, basis: Basis) -> Recurrence | None:
         """See Journal.restore.
@@ -34,60 +49,95 @@ class RunJournal:
         Raises:
             InputError: a committed file is missing or was changed.
         """
-        folder = self._folder(name)
+        self._wait()
         lines = [e for e in self._run.log.events("steps") if (e["stage"], e["name"]) == (self._stage, name)]
+        restarts = lines[-1]["restarts"] if lines else 0
+        lines = [line for line in lines if line["restarts"] == restarts]
         digests = {file: digest for line in lines for file, digest in line["files"].items()}
-        for file in folder.glob("*") if folder.exists() else []:
-            if file.name not in digests:  # written, but never committed
+        folder = self._folder(name, restarts)
+        for file in list(folder.parent.glob("*/*")):
+            if file.parent != folder or file.name not in digests:  # written, but never committed, or outdated
                 file.unlink()
+        self._locked[name] = basis.size
+        self._kept[name] = (0, 0, basis.size)
         if not lines:
-            self._committed[name] = (0, basis.size)
             return None
         for file_name, digest in digests.items():
             file = folder / file_name
             if not file.exists() or sha256(file) != digest:
                 raise InputError(f"{file} is missing or was changed after the run wrote it; start the study again")
-        recurrence = Recurrence(symmetry=lines[-1]["symmetry"])
+        restart = lines[0]["restart"]
+        recurrence = Recurrence(
+            symmetry=lines[-1]["symmetry"], restart=Restart(**restart) if restart is not None else None
+        )
         for line in lines:
             recurrence.alphas += line["alphas"]
             recurrence.betas += line["betas"]
             recurrence.couplings += line["couplings"]
         basis.load(folder, lines[-1]["vectors"])
-        self._committed[name] = (len(recurrence.alphas), basis.size)
+        self._kept[name] = (restarts, len(recurrence.alphas), basis.size)
         return recurrence
 
     def commit(self, name: str, basis: Basis, recurrence: Recurrence) -> None:
-        """See Journal.commit; writes when the last time is long enough ago for what it cost."""
-        began = time.monotonic()
-        if began - self._last < self._cost / COST_SHARE:
+        """See Journal.commit; leaves it to the next one where the writing of the last is still under way.
+
+        Raises:
+            OSError: the last one could not be written.
+            Renewed: a worker came up; all steps so far are committed.
+        """
+        renewal = self._renewal()
+        if self._writing is not None and not renewal and not self._writing.done():
             return
-        done, held = self._committed[name]
-        files = basis.save(self._folder(name), held)
-        self._run.log.append(
-            "steps",
-            stage=self._stage,
-            name=name,
-            alphas=recurrence.alphas[done:],
-            betas=recurrence.betas[done:],
-            couplings=recurrence.couplings[done:],
-            symmetry=recurrence.symmetry,
-            vectors=basis.size,
-            files=files,
-        )
-        self._committed[name] = (len(recurrence.alphas), basis.size)
-        self._last = time.monotonic()
-        self._cost = self._last - began
+        self._wait()
+        restarts, done, held = self._kept[name]
+        restart = recurrence.restart
+        if restart is not None and restart.number > restarts:
+            restarts, done, held = restart.number, 0, self._locked[name]
+        line: dict[str, Any] = {
+            "stage": self._stage,
+            "name": name,
+            "restarts": restarts,
+            "restart": asdict(restart) if restart is not None and done == 0 else None,
+            "alphas": recurrence.alphas[done:],
+            "betas": recurrence.betas[done:],
+            "couplings": recurrence.couplings[done:],
+            "symmetry": recurrence.symmetry,
+            "vectors": basis.size,
+        }
+        pending = basis.save(self._folder(name, restarts), held)
+        self._writing = self._writer.submit(self._write, name, pending, line)
+        self._kept[name] = (restarts, len(recurrence.alphas), basis.size)
+        if renewal:
+            self._wait()
+            raise Renewed("a further worker came up")
 
     def progress(self, name: str, step: int, note: str) -> None:
         """See Journal.progress."""
         self._progress(f"{self._stage}: step {step}, {note}")
 
-    def close(self) -> None:
+    def discard(self) -> None:
         """Delete the basis files: the stage's outcome is committed."""
+        self.end()
         folder = self._run.path / "basis"
         shutil.rmtree(folder / self._stage, ignore_errors=True)
         with contextlib.suppress(OSError):  # absent, or another stage's files are in it
             folder.rmdir()
 
-    def _folder(self, name: str) -> Path:
-        return self._run.path / "basis" / self._stage / name
+    def end(self) -> None:
+        """Let what is being written become whole; what goes wrong with it costs the steps it holds, no more."""
+        self._writer.shutdown()
+
+    def _write(self, name: str, pending: Pending, line: dict[str, Any]) -> None:
+        self._run.log.append("steps", **line, files=pending.result())
+        self.commits += 1
+        if line["restart"] is not None:
+            shutil.rmtree(self._folder(name, line["restarts"] - 1), ignore_errors=True)
+
+    def _wait(self) -> None:
+        """Until nothing is being written; raises what went wrong."""
+        if self._writing is not None:
+            writing, self._writing = self._writing, None
+            writing.result()
+
+    def _folder(self, name: str, restarts: int) -> Path:
+        return self._run.path / "basis" / self._stage / name / f"{restarts:03d}"

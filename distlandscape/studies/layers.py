@@ -53,7 +53,9 @@ def measure_layers(
 
 def _measure(context: StudyContext, operator: CurvatureOperator, journal: RunJournal) -> Stage:
     s = context.config.spectrum
-    top = top_eigenpairs(operator, 1, s.tol, max_steps=s.max_steps, seed=s.seed, journal=journal)
+    top = top_eigenpairs(
+        operator, 1, s.tol, max_steps=s.max_steps, basis_size=s.basis_size, seed=s.seed, journal=journal
+    )
     total = trace(operator, s.trace_probes, s.seed, known=top)
     values = {
         "eigenvalue": float(top.eigenvalues[0]),

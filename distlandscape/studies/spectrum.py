@@ -20,8 +20,8 @@ from distlandscape.results import Eigenpairs, Estimate, SpectralDensity
 from distlandscape.runtime import Fisher, GaussNewton, Hessian, Residual, loss_accuracy_gradient
 from distlandscape.runtime.operators import CurvatureOperator
 from distlandscape.runtime.runner import Runner
+from distlandscape.spectral import MARGIN, spectral_density, top_eigenpairs, trace_and_frobenius
 from distlandscape.spectral import index as negative_index
-from distlandscape.spectral import spectral_density, top_eigenpairs, trace_and_frobenius
 from distlandscape.studies.confinement import confinement_rows, confinement_sizes, gauss_newton_share
 from distlandscape.studies.context import StudyContext
 from distlandscape.studies.journal import RunJournal
@@ -58,6 +58,9 @@ def check(config: RunConfig, objective: Objective) -> None:
         )
     if s.max_steps is not None and s.max_steps < s.k + s.lowest:
         raise InputError(f"spectrum.max_steps={s.max_steps} is below the {s.k + s.lowest} pairs asked for; raise it")
+    needed = max(s.k + s.lowest, max(confinement_sizes(objective).values(), default=0)) + MARGIN
+    if s.basis_size is not None and s.basis_size < needed:
+        raise InputError(f"spectrum.basis_size={s.basis_size} leaves no room to restart; take {needed} or more")
 
 
 def planned_passes(config: RunConfig, checkpoints: int) -> float:
@@ -109,7 +112,10 @@ def _measure_checkpoint(
 
     def eigenpairs(journal: RunJournal) -> Stage:
         k, which = ((top, low), "BE") if low else (top, "LA")
-        return pack(top_eigenpairs(operator, k, s.tol, which, max_steps=s.max_steps, seed=s.seed, journal=journal))
+        pairs = top_eigenpairs(
+            operator, k, s.tol, which, max_steps=s.max_steps, basis_size=s.basis_size, seed=s.seed, journal=journal
+        )
+        return pack(pairs)
 
     pairs = unpack(Eigenpairs, context.stage(f"eigenpairs-{index:03d}", eigenpairs))
     context.progress.tick(pairs.passes)

@@ -15,9 +15,9 @@ from distlandscape.errors import InputError
 from distlandscape.files import sha256, write_whole
 from distlandscape.models import save_weights
 from distlandscape.record.run import Run
-from distlandscape.studies.journal import COST_SHARE
 from distlandscape.training import State
 
+COST_SHARE = 0.05  # of the time goes into keeping the state at most
 FIRST_SECONDS = 1.0  # a training shorter than this is repeated faster than its state is written
 
 

@@ -1,8 +1,7 @@
-"""Block functions that misbehave on request; workers import them by name."""
+"""Block functions that misbehave; workers import them by name."""
 
 import os
 import signal
-from pathlib import Path
 
 import torch
 
@@ -11,22 +10,21 @@ def count_samples(objective, batch):
     return (torch.tensor([float(len(batch.x))]),)
 
 
-def die_once(objective, batch, flag):
-    """The first worker to come by kills itself in the middle of its share."""
-    if _first(flag):
+def die_of_the_second_block(objective, batch):
+    if batch.first == 20:
         os.kill(os.getpid(), signal.SIGKILL)
-    return (batch.x.sum(0).reshape(-1),)
+    return (torch.tensor([1.0]),)
 
 
-def hang_once(objective, batch, flag):
-    """The first worker to come by stops, as a process that swaps or waits for a device does."""
-    if _first(flag):
-        os.kill(os.getpid(), signal.SIGSTOP)
-    return (batch.x.sum(0).reshape(-1),)
+def too_much_at_once(objective, batch):
+    """As if more than six samples did not fit into memory."""
+    if len(batch.x) > 6:
+        raise MemoryError
+    return (torch.tensor([float(len(batch.x))]),)
 
 
-def always_die(objective, batch):
-    os.kill(os.getpid(), signal.SIGKILL)
+def never_enough(objective, batch):
+    raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 EB")
 
 
 def column_sums(objective, batch):
@@ -43,19 +41,18 @@ def refuse_late_blocks(objective, batch, V_KP):
     return (torch.zeros(V_KP.shape),)
 
 
+def die_of_late_blocks(objective, batch, V_KP):
+    if batch.first > 40 and batch.first < 60:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return (torch.zeros(V_KP.shape),)
+
+
 def square(item):
     return item * item
 
 
 def pid_of(item):
     return os.getpid()
-
-
-def die_once_at_three(task):
-    item, flag = task
-    if item == 3 and _first(flag):
-        os.kill(os.getpid(), signal.SIGKILL)
-    return 10 * item
 
 
 def die_at_three(item):
@@ -68,11 +65,3 @@ def refuse_three(item):
     if item == 3:
         raise ArithmeticError("three is refused")
     return item
-
-
-def _first(flag):
-    try:
-        Path(flag).touch(exist_ok=False)
-    except FileExistsError:
-        return False
-    return True

@@ -39,8 +39,9 @@ def check(operator: Dense, pairs: Eigenpairs, exact: Array, tol: float, broken: 
     V = pairs.eigenvectors.double().numpy()
     assert V.shape == (len(exact), operator.space.dim)
     true = np.linalg.norm(V @ operator.A - pairs.eigenvalues[:, None] * V, axis=1)
-    # Bounds hold but for the rounding of the Ritz vector itself and of the product it is checked with.
-    assert (true <= pairs.residuals + (10 + broken * BREAKDOWN * np.sqrt(2)) * e * norm).all()
+    # Bounds hold but for the rounding of the Ritz vector itself and of the products along the eigenvalue of norm ‖A‖,
+    # up to 13 eps ‖A‖ (seen with "triple at the top"); pairs are accepted at 30 eps ‖A‖.
+    assert (true <= pairs.residuals + (20 + broken * BREAKDOWN * np.sqrt(2)) * e * norm).all()
     assert np.abs(V @ V.T - np.eye(len(V))).max() <= 2 * FLOOR * e
     assert (np.diff(pairs.eigenvalues) <= 0).all()
     assert pairs.passes == operator.passes

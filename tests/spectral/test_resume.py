@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
-import math
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,14 +15,14 @@ import pytest
 import torch
 
 from distlandscape.errors import InputError
+from distlandscape.record.log import EventLog
 from distlandscape.record.run import Run
-from distlandscape.spectral import spectral_density, top_eigenpairs
+from distlandscape.spectral import slices, spectral_density, top_eigenpairs
 from distlandscape.spectral.driver import TensorSpace
-from distlandscape.spectral.journal import SILENT
+from distlandscape.spectral.journal import SILENT, Recurrence
 from distlandscape.spectral.sharded import ShardedSpace
-from distlandscape.spectral.space import Space
-from distlandscape.studies import journal as journal_module
-from distlandscape.studies.journal import RunJournal
+from distlandscape.spectral.space import Basis, Space
+from distlandscape.studies.journal import Renewed, RunJournal
 from tests.spectral.helpers import DTYPES, Dense, MemoryJournal, Stop, rotated
 
 # Copies at both ends, and so far out that the first run ends before rounding has shown them: the check has to add them.
@@ -51,9 +52,12 @@ def cut_off(work: Work, space: Space, journal: Any, at: int) -> None:
         work(operator, journal)
 
 
-@pytest.fixture
-def every_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journal_module, "COST_SHARE", math.inf)
+class Punctual(RunJournal):
+    """Has every step on disk before the next begins, so that a test knows what a crash costs."""
+
+    def commit(self, name: str, basis: Basis, recurrence: Recurrence) -> None:
+        super().commit(name, basis, recurrence)
+        self._wait()
 
 
 @pytest.fixture
@@ -63,7 +67,7 @@ def run(tmp_path: Path) -> Run:
 
 def on_disk(run: Run) -> RunJournal:
     """As a new process would open it."""
-    return RunJournal(Run.open(run.path), "stage", lambda _: None)
+    return Punctual(Run.open(run.path), "stage", lambda _: None, lambda: False)
 
 
 def steps_of_phases(space: Space) -> tuple[int, int]:
@@ -92,7 +96,7 @@ def test_in_memory_at_every_phase(name: str, dtype: torch.dtype) -> None:
 
 
 @pytest.mark.parametrize("name", WORKS)
-def test_many_interruptions(name: str, every_step: None, run: Run) -> None:
+def test_many_interruptions(name: str, run: Run) -> None:
     space = TensorSpace(DIM, torch.float32)
     whole = WORKS[name](Dense(A, space), SILENT)
     for at in (3, 5, 2, 9, 4, 12):
@@ -102,7 +106,7 @@ def test_many_interruptions(name: str, every_step: None, run: Run) -> None:
 
 @pytest.mark.parametrize("name", WORKS)
 @pytest.mark.parametrize(("first", "second"), [(2, 1), (1, 3), (2, 3), (3, 3)])
-def test_on_disk_in_another_sharding(name: str, first: int, second: int, every_step: None, run: Run) -> None:
+def test_on_disk_in_another_sharding(name: str, first: int, second: int, run: Run) -> None:
     def space(slices: int) -> Space:
         return TensorSpace(DIM, torch.float32) if slices == 1 else ShardedSpace(DIM, slices, torch.float32)
 
@@ -117,19 +121,78 @@ def test_on_disk_in_another_sharding(name: str, first: int, second: int, every_s
     assert operator.passes < whole[3]
 
 
-def test_when_writing_is_dear_it_is_rare_and_the_rest_is_made_again(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journal_module, "COST_SHARE", 1e-9)
-    space = TensorSpace(DIM, torch.float32)
-    cut_off(pairs, space, on_disk(run), 8)
+def background(run: Run, renewal: Callable[[], bool] = lambda: False) -> RunJournal:
+    return RunJournal(Run.open(run.path), "stage", lambda _: None, renewal)
+
+
+def test_steps_taken_while_the_disk_is_busy_are_written_together(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The algorithm never waits for the disk; what a crash costs is what came while it was busy."""
+    append, free = EventLog.append, threading.Event()
+
+    def slow(log: EventLog, event: str, **fields: Any) -> None:
+        assert free.wait(60)
+        append(log, event, **fields)
+
+    monkeypatch.setattr(EventLog, "append", slow)
+    space, journal = TensorSpace(DIM, torch.float32), background(run)
+    operator = Dense(A, space)
+    operator.fail_at = 8
+    with pytest.raises(Stop):
+        pairs(operator, journal)
+    free.set()
+    journal.end()
     assert [len(line["alphas"]) for line in run.log.events("steps")] == [1]
-    assert pairs(Dense(A, space), on_disk(run)) == pairs(Dense(A, space), SILENT)
+    assert pairs(Dense(A, space), background(run)) == pairs(Dense(A, space), SILENT)
 
 
-def test_close_deletes_the_basis(every_step: None, run: Run) -> None:
+def test_a_full_disk_ends_the_run_and_costs_no_committed_step(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    space = TensorSpace(DIM, torch.float32)
+    cut_off(pairs, space, on_disk(run), 6)
+    with monkeypatch.context() as patch:
+        patch.setattr(slices, "save_file", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space left")))
+        with pytest.raises(OSError, match="No space left"):
+            pairs(Dense(A, space), background(run))
+    operator = Dense(A, space)
+    whole = pairs(Dense(A, space), SILENT)
+    assert pairs(operator, background(run)) == whole
+    assert operator.passes == whole[3] - 5
+
+
+def test_a_renewal_commits_first(run: Run) -> None:
+    """A worker came up at the fourth step: all four are on disk when the run is given up for it."""
+    calls = iter(range(1000))
+    space = TensorSpace(DIM, torch.float32)
+    with pytest.raises(Renewed):
+        pairs(Dense(A, space), background(run, lambda: next(calls) == 3))
+    assert sum(len(line["alphas"]) for line in run.log.events("steps")) == 4
+    assert pairs(Dense(A, space), background(run)) == pairs(Dense(A, space), SILENT)
+
+
+@pytest.mark.parametrize("slices_then", [(1, 1), (2, 3), (3, 1)])
+def test_thick_restarts_are_resumed_to_the_bit(slices_then: tuple[int, int], run: Run) -> None:
+    """Cut off before, at and after restarts, again and again, in another sharding: the bits of an undisturbed run."""
+
+    def restarted(operator: Dense, journal: Any) -> tuple[Any, ...]:
+        p = top_eigenpairs(operator, (3, 2), 1e-5, "BE", basis_size=12, journal=journal)
+        assert p.status == "converged"
+        return p.eigenvalues.tobytes(), p.eigenvectors.numpy().tobytes(), p.residuals.tobytes(), p.passes, p.trust
+
+    spaces = [ShardedSpace(DIM, n, torch.float32) for n in slices_then]
+    whole = restarted(Dense(A, TensorSpace(DIM, torch.float32)), SILENT)
+    for at in (5, 9, 2, 7, 11):
+        cut_off(restarted, spaces[0], on_disk(run), at)
+        spaces.reverse()
+    operator = Dense(A, spaces[0])
+    assert restarted(operator, on_disk(run)) == whole
+    assert operator.passes <= whole[3] - 5 - 9 - 2 - 7 - 11 + 10
+    assert len(list((run.path / "basis" / "stage" / "main").iterdir())) == 1  # older bases are gone
+
+
+def test_discard_deletes_the_basis(run: Run) -> None:
     journal = on_disk(run)
     pairs(Dense(A), journal)
     assert list((run.path / "basis" / "stage" / "main").iterdir())
-    journal.close()
+    journal.discard()
     assert not (run.path / "basis" / "stage").exists()
 
 
@@ -137,7 +200,7 @@ class TestDamage:
     """What a crash can leave behind, and what someone may have done to the files since."""
 
     @pytest.fixture
-    def cut(self, every_step: None, run: Run) -> Run:
+    def cut(self, run: Run) -> Run:
         cut_off(pairs, TensorSpace(DIM, torch.float32), on_disk(run), 12)
         return run
 
@@ -149,7 +212,7 @@ class TestDamage:
         return pairs(operator, on_disk(run)), operator.passes
 
     def files(self, run: Run) -> list[Path]:
-        return sorted((run.path / "basis" / "stage" / "main").iterdir())
+        return sorted((run.path / "basis" / "stage" / "main" / "000").iterdir())
 
     def test_nothing_damaged(self, cut: Run) -> None:
         result, passes = self.resumed(cut)
@@ -173,7 +236,7 @@ class TestDamage:
         assert len(self.files(cut)) == 10
 
     def test_an_uncommitted_file_is_dropped(self, cut: Run) -> None:
-        folder = cut.path / "basis" / "stage" / "main"
+        folder = cut.path / "basis" / "stage" / "main" / "000"
         committed = self.files(cut)
         shutil.copy(committed[-1], folder / "vectors-00012-00013.segments-00-04.safetensors")
         (folder / ".vectors-00012-00013.segments-00-04.safetensors.77.part").write_bytes(b"half a file")

@@ -143,7 +143,7 @@ class TestSpace:
             for j in range(count):  # in pieces of one and two vectors
                 growing.append(whole[j], 1.0)
                 if j % 3 != 1 or j == count - 1:
-                    digests = growing.save(folder, saved)
+                    digests = growing.save(folder, saved).result()
                     assert all((folder / name).exists() for name in digests)
                     saved = growing.size
             for other in spaces(dim, dtype).values():

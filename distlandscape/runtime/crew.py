@@ -1,0 +1,204 @@
+"""The workers of a pool: as many as wanted where the cluster has room for them, fewer for a while where it has not."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from distlandscape.errors import WorkerFailure
+
+if TYPE_CHECKING:
+    from ray.exceptions import RayActorError
+
+START_SECONDS = 180.0  # for workers to come up where none is there to go on
+GRACE_SECONDS = 10.0  # that a group waits for the replacement of a lost worker before it goes on with fewer
+PING_SECONDS = 10.0  # a worker that does not answer for so long is hung
+STILLBORN = 4  # workers that died before they answered, one after another, until the pool gives up
+
+
+@dataclass(frozen=True, eq=False)
+class Member:
+    """A worker that answered: its actor, and where it lives."""
+
+    actor: Any
+    number: int
+    host: str
+    pid: int
+    node: str
+    device: str
+
+
+class Crew:
+    """Keeps ``wanted`` workers alive: a lost one is replaced as soon as the cluster has room.
+
+    Args:
+        wanted: number of workers.
+        resources: "num_cpus" and "num_gpus" of each.
+        grouped: reserve room for all together, as near to each other as may be; else spread them over the nodes.
+        arguments: of the actor.
+        tell: told in words what happens to workers.
+    """
+
+    def __init__(
+        self,
+        wanted: int,
+        resources: dict[str, float],
+        grouped: bool,
+        arguments: Sequence[Any],
+        tell: Callable[[str], None],
+    ) -> None:
+        self.wanted, self.members = wanted, list[Member]()
+        self._resources, self._grouped, self._arguments, self._tell = resources, grouped, arguments, tell
+        self._coming: dict[Any, tuple[Any, int]] = {}  # first ping -> actor and number, of those not yet there
+        self._group: Any = None
+        self._stillborn = 0
+
+    def start(self) -> None:
+        """Bring all workers up.
+
+        Raises:
+            WorkerFailure: the cluster has no room for them, or they die as they start.
+        """
+        if self._grouped:
+            self._reserve()
+        for number in range(self.wanted):
+            self._call_up(number)
+        self.wait(self.wanted, START_SECONDS)
+        if len(self.members) < self.wanted:
+            raise WorkerFailure(self._short_of_room(self.wanted - len(self.members)))
+
+    def close(self) -> None:
+        """End all workers."""
+        import ray
+
+        for actor in [*(member.actor for member in self.members), *(actor for actor, _ in self._coming.values())]:
+            ray.kill(actor)
+        self.members, self._coming = [], {}
+        if self._group is not None:
+            ray.util.remove_placement_group(self._group)
+            self._group = None
+
+    @property
+    def coming(self) -> list[Any]:
+        """References that are ready when a further worker is; hand them to ``admit``."""
+        return list(self._coming)
+
+    def admit(self, ready: Sequence[Any] = ()) -> list[Member]:
+        """Take in workers that came up; those of ``ready``, or whoever is there by now."""
+        import ray
+        from ray.exceptions import RayActorError
+
+        if not self._coming:
+            return []
+        if not ready:
+            ready, _ = ray.wait(self.coming, num_returns=len(self._coming), timeout=0)
+        new = []
+        for reference in ready:
+            actor, number = self._coming.pop(reference)
+            try:
+                host, pid, node, device = ray.get(reference)
+            except RayActorError as error:
+                self._stillborn += 1
+                if self._stillborn >= STILLBORN:
+                    raise WorkerFailure(f"workers die before they are ready: {error}") from error
+                self._call_up(number)
+                continue
+            self._stillborn = 0
+            new.append(Member(actor, number, host, pid, node, device))
+        self.members = sorted([*self.members, *new], key=lambda member: member.number)
+        return new
+
+    def wait(self, count: int, seconds: float) -> None:
+        """Wait until ``count`` workers are there, or the time is over."""
+        import ray
+
+        end = time.monotonic() + seconds
+        while len(self.members) < count and self._coming and (left := end - time.monotonic()) > 0:
+            ready, _ = ray.wait(self.coming, num_returns=1, timeout=left)
+            self.admit(ready)
+
+    def require_one(self) -> None:
+        """Wait until some worker is there.
+
+        Raises:
+            WorkerFailure: the cluster had no room for one.
+        """
+        self.wait(1, START_SECONDS)
+        if not self.members:
+            raise WorkerFailure(self._short_of_room(self.wanted))
+
+    def lose(self, member: Member, error: RayActorError, what: str) -> bool:
+        """Call up a replacement for a worker; whether its own work may be to blame.
+
+        It is not where the machine was taken away or cannot be reached, which Ray calls unavailable long before it
+        takes the node for dead; a worker that dies on a machine that stands is called dead at once.
+        """
+        import ray
+        from ray.exceptions import ActorDiedError
+
+        blamed = isinstance(error, ActorDiedError) and not error.preempted
+        if member in self.members:
+            ray.kill(member.actor)
+            self.members.remove(member)
+            self._call_up(member.number)
+            where = f"process {member.pid} on {member.host}" if blamed else f"{member.host} is gone"
+            self._tell(f"worker {member.number} ({where}) was lost; {what}")
+        return blamed
+
+    def end_hung(self, members: Sequence[Member]) -> None:
+        """Ask workers that still compute for a sign of life; end those that give none."""
+        import ray
+
+        pings = {member.actor.ping.remote(): member for member in members}
+        _, silent = ray.wait(list(pings), num_returns=len(pings), timeout=PING_SECONDS)
+        for reference in silent:
+            member = pings[reference]
+            self._tell(f"worker {member.number} (process {member.pid}) does not answer; it is ended")
+            ray.kill(member.actor)
+            if member.host == socket.gethostname():  # a stopped process cannot follow Ray's request to exit
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(member.pid, signal.SIGKILL)
+        if silent:
+            time.sleep(0.5)  # until their calls have failed
+
+    def _call_up(self, number: int) -> None:
+        import ray
+        from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+        from distlandscape.runtime.worker import BlockWorker
+
+        options: dict[str, Any] = {
+            **self._resources,
+            "concurrency_groups": {"control": 2},
+            "max_restarts": 0,
+            "max_task_retries": 0,
+            "scheduling_strategy": PlacementGroupSchedulingStrategy(self._group, number) if self._group else "SPREAD",
+        }
+        remote: Any = ray.remote  # its types do not know concurrency groups
+        actor = remote(**options)(BlockWorker).remote(*self._arguments)
+        self._coming[actor.ping.remote()] = (actor, number)
+
+    def _reserve(self) -> None:
+        import ray
+
+        bundle = {"CPU": self._resources["num_cpus"], "GPU": self._resources["num_gpus"]}
+        bundle = {name: amount for name, amount in bundle.items() if amount}
+        self._group = ray.util.placement_group([bundle] * self.wanted, strategy="PACK")
+        if not self._group.wait(START_SECONDS):
+            raise WorkerFailure(self._short_of_room(self.wanted))
+
+    def _short_of_room(self, missing: int) -> str:
+        import ray
+
+        free: Any = ray.available_resources()  # type: ignore[no-untyped-call]
+        shown = {name: round(amount, 2) for name, amount in sorted(free.items()) if name in ("CPU", "GPU")}
+        return (
+            f"{missing} of {self.wanted} workers did not start in {START_SECONDS:.0f} s; each needs"
+            f" {self._resources}, the cluster has free {shown}: ask for less or add nodes"
+        )
