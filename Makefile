@@ -20,7 +20,7 @@ DOCS := $(VENV)/.installed-docs
 # Two pips must never write into one environment at the same time.
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-browser lint docs bench bench-memory bench-scaling faults theory-table clean
+.PHONY: help quickstart test test-browser lint docs bench bench-coverage bench-memory bench-scaling faults theory-table clean
 
 help:
 	@echo "make quickstart    train a small network, measure its Hessian spectrum, print where the page is"
@@ -29,6 +29,7 @@ help:
 	@echo "make lint          ruff, mypy and the import contracts"
 	@echo "make docs          build the documentation into docs/_build/html"
 	@echo "make bench         cost of a product in gradients, beside a peer and over Ray workers (Markdown)"
+	@echo "make bench-coverage  how often intervals of the estimators hold the truth, 20,000 dimensions (Markdown)"
 	@echo "make bench-memory  resident memory of each process while 1 GB is imported and measured (Markdown)"
 	@echo "make bench-scaling memory by number of workers, cost of checkpoints and of a pass beside its arithmetic"
 	@echo "make faults        kill, stop, starve and cut off whole runs at random moments; are their numbers the same?"
@@ -90,6 +91,9 @@ docs: $(DOCS)
 
 bench: $(TEST)
 	$(BIN)/python tests/benchmarks/bench.py
+
+bench-coverage: $(TEST)
+	$(BIN)/python -m tests.benchmarks.coverage
 
 bench-memory: $(TEST)
 	$(BIN)/python -m tests.benchmarks.memory

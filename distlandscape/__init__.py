@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from distlandscape.objective import Objective
     from distlandscape.record import open_run
     from distlandscape.runtime import Fisher, GaussNewton, Hessian, Pool, Residual, gradient
-    from distlandscape.spectral import frobenius_norm, overlap, spectral_density, top_eigenpairs, trace
+    from distlandscape.spectral import frobenius_norm, index, overlap, spectral_density, top_eigenpairs, trace
 
 _HOMES = {
     "Fisher": "runtime",
@@ -27,6 +27,7 @@ _HOMES = {
     "data": "",
     "frobenius_norm": "spectral",
     "gradient": "runtime",
+    "index": "spectral",
     "models": "",
     "theory": "",
     "open_run": "record",
@@ -47,6 +48,7 @@ __all__ = [
     "data",
     "frobenius_norm",
     "gradient",
+    "index",
     "models",
     "open_run",
     "overlap",

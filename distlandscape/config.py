@@ -21,8 +21,18 @@ def _no_bool(value: Any) -> Any:
     return value
 
 
+def _all_or_patterns(value: Any) -> Any:
+    """``all`` stands for the pattern that every layer matches."""
+    if isinstance(value, str):
+        if value != "all":
+            raise ValueError(f"it must be all, or a list of patterns of layer names, for example [{value}]")
+        return ("*",)
+    return value
+
+
 Integer = Annotated[int, BeforeValidator(_no_bool)]
 Real = Annotated[float, BeforeValidator(_no_bool)]
+Layers = Annotated[tuple[str, ...], BeforeValidator(_all_or_patterns)]
 MAX_SEED = 2**63 - 1  # what torch's generators take
 
 
@@ -99,8 +109,16 @@ class SpectrumConfig(_Section):
     )
     seed: Integer = Field(0, ge=0, le=MAX_SEED)
     density_draws: Integer = Field(2, ge=1)
+    density_target: Real | None = Field(
+        None, gt=0, lt=1, description="add draws until their error, over the range of the eigenvalues, is at most this"
+    )
+    density_max_draws: Integer = Field(32, ge=3, description="most draws of density_target")
     density_steps: Integer = Field(80, ge=2)
     trace_probes: Integer = Field(16, ge=2)
+    layers: Layers | None = Field(
+        None, description="all, or patterns of layer names: measure each one's diagonal block, too"
+    )
+    layer_density_steps: Integer | None = Field(None, ge=2, description="None: no density of each layer's block")
 
 
 class TheorySet(_Section):

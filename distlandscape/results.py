@@ -5,12 +5,14 @@ Shapes: P parameters, k eigenpairs, D draws, M Krylov steps.
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from scipy.special import stdtrit
 
 Array = npt.NDArray[np.float64]
 
@@ -97,6 +99,7 @@ class SpectralDensity:
         dim: P.
         passes: passes over the data.
         seed: seed of the draws.
+        status: "converged", or by how much a target error was missed; empty where none was set.
     """
 
     nodes: Array
@@ -107,6 +110,7 @@ class SpectralDensity:
     dim: int
     passes: int
     seed: int
+    status: str = ""
 
     def density(self, grid: npt.ArrayLike, bandwidth: float) -> Array:
         """Gaussian-smoothed density on ``grid`` (G,), per unit of eigenvalue; ``bandwidth`` is the kernel's sd."""
@@ -125,7 +129,26 @@ class SpectralDensity:
         """Mean eigenvalue Tr H / P, with the standard error over draws (nan for one draw)."""
         moments = [float(self._rest_share() * self._draw_mean(d)) for d in range(self.draws)]
         stderr = float(np.std(moments, ddof=1) / np.sqrt(self.draws)) if self.draws > 1 else float("nan")
-        return Estimate(float(self.weights @ self.nodes), stderr, self.draws, self.passes, self.seed)
+        mean = float(self.weights @ self.nodes)
+        return Estimate(mean, stderr, self.draws, self.passes, self.seed, self.draws - 1)
+
+    def error(self) -> float:
+        """What the randomness of the draws leaves open: the Wasserstein distance that one standard error makes.
+
+        That is the standard error over draws of the cumulative function, integrated over λ, relative to the range of
+        the nodes; for two draws, half their Wasserstein distance. What the steps leave unresolved, about the range
+        over the number of steps, is not in it. nan for one draw; 0 where all eigenvalues are known.
+        """
+        if not (self.draw >= 0).any():
+            return 0.0
+        if self.draws < 2:
+            return float("nan")
+        nodes = self.nodes[self.draw >= 0]
+        shares = np.where(self.draw[self.draw >= 0] == np.arange(self.draws)[:, None], self.weights[self.draw >= 0], 0)
+        cumulative = np.cumsum(shares, axis=1) * self.draws
+        stderr = np.std(cumulative, axis=0, ddof=1) / np.sqrt(self.draws)
+        width = float(self.nodes[-1] - self.nodes[0])
+        return float(stderr[:-1] @ np.diff(nodes)) / width if width else 0.0
 
     def _rest_share(self) -> float:
         return float(self.weights[self.draw >= 0].sum())
@@ -142,10 +165,60 @@ class SpectralDensity:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A stochastic estimate with its standard error (0 when exact)."""
+    """A stochastic estimate with its standard error (0 when exact).
+
+    Attributes:
+        value: the estimate, of the mean over samples.
+        stderr: its standard error.
+        probes: products it took, or draws.
+        passes: passes over the data.
+        seed: seed of the probes.
+        degrees: degrees of freedom of the standard error; None when exact.
+        status: what to know of the standard error; empty where it needs no words.
+    """
 
     value: float
     stderr: float
     probes: int
     passes: int
     seed: int
+    degrees: int | None = None
+    status: str = ""
+
+    def interval(self, level: float = 0.95) -> tuple[float, float]:
+        """Confidence interval by Student's distribution: with few probes the standard error itself is uncertain."""
+        degrees = math.inf if self.degrees is None else self.degrees
+        margin = float(stdtrit(degrees, (1 + level) / 2)) * self.stderr
+        return self.value - margin, self.value + margin
+
+
+@dataclass(frozen=True)
+class Index:
+    """How many of P eigenvalues lie below a border, with a confidence interval.
+
+    Attributes:
+        value: likeliest number.
+        low: lower end of the interval.
+        high: upper end of the interval.
+        dim: P.
+        quadrature: how many eigenvalues the quadrature alone leaves undecided.
+        draws: random directions it rests on.
+        below: the border; 0 for the index.
+        level: of the interval.
+        status: "exact", or what would narrow the interval.
+    """
+
+    value: float
+    low: float
+    high: float
+    dim: int
+    quadrature: float
+    draws: int
+    below: float
+    level: float
+    status: str
+
+    @property
+    def fraction(self) -> tuple[float, float, float]:
+        """Value and interval as shares of P."""
+        return self.value / self.dim, self.low / self.dim, self.high / self.dim

@@ -84,10 +84,7 @@ class Objective:
         if norm == "population":
             norms.require_running_statistics(model)
         self.model = copy.deepcopy(model).to(self.dtype).eval().requires_grad_(False)
-        named = dict(self.model.named_parameters())
-        self.names = selected(list(named), parameters)
-        self.shapes = [named[name].shape for name in self.names]
-        self.sizes = [named[name].numel() for name in self.names]
+        self._select(parameters)
         self._places = _places(self.model)
         self._statistics: Tensor | None = None
         if norm == "batch" and norms.fix_statistics(self.model):
@@ -146,6 +143,23 @@ class Objective:
             other._statistics = other._first_samples(len(self._statistics))
         check_sample(other)
         return other
+
+    def with_parameters(self, parameters: Sequence[str]) -> Objective:
+        """The same objective as a function of other parameters, given as patterns; all else is shared, not copied.
+
+        Raises:
+            InputError: a pattern that matches nothing.
+        """
+        other = copy.copy(self)
+        other._select(parameters)
+        other._take_theta()
+        return other
+
+    def _select(self, patterns: Sequence[str] | None) -> None:
+        named = dict(self.model.named_parameters())
+        self.names = selected(list(named), patterns)
+        self.shapes = [named[name].shape for name in self.names]
+        self.sizes = [named[name].numel() for name in self.names]
 
     def _take_theta(self) -> None:
         for name, tensor in [*self.model.named_parameters(), *self.model.named_buffers()]:

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from distlandscape.record.mlflow_values import redact
-from distlandscape.report import interactive_spectrum, interactive_steps, png_spectrum, png_steps
+from distlandscape.report import (
+    interactive_layers,
+    interactive_spectrum,
+    interactive_steps,
+    png_layers,
+    png_spectrum,
+    png_steps,
+)
 from distlandscape.report.figure import Figure, Notice, Sentence, StudyPage
 from distlandscape.report.numbers import number, with_error
 from distlandscape.report.tables import RunView
@@ -37,6 +44,20 @@ FIGURES = {
         lambda view: view.top is not None or view.lowest is not None,
         png_spectrum.eigenvalues,
         interactive_spectrum.eigenvalues,
+    ),
+    "layers": Figure(
+        "Layer by layer",
+        (
+            "The diagonal block of each layer's own parameters: its largest eigenvalue, and what its trace is of the"
+            " whole one.",
+            "A block's largest eigenvalue is a lower bound on the whole one; how layers act together is in the blocks"
+            " beside the diagonal, which are not here. Shares need not be positive where the matrix is indefinite, and"
+            " add up to 100 % only if all layers were measured.",
+        ),
+        "layers",
+        lambda view: "layers" in view.tables,
+        png_layers.layers,
+        interactive_layers.layers,
     ),
     "confinement": Figure(
         "Gradient confinement",
@@ -95,8 +116,9 @@ def certificate(view: RunView) -> bool | None:
 
 
 def doubts(view: RunView) -> list[Notice]:
-    """Pairs that have not converged, products that were not repeatable."""
-    return [notice for notice in (_unconverged(view), _uncertified(view)) if notice is not None]
+    """Pairs that have not converged, in the whole or in a layer, a density short of its target, poor products."""
+    notices = (_unconverged(view), _layers(view), _density(view), _uncertified(view))
+    return [notice for notice in notices if notice is not None]
 
 
 def _unconverged(view: RunView) -> Notice | None:
@@ -108,6 +130,30 @@ def _unconverged(view: RunView) -> Notice | None:
         status = f"{good} of {count} pairs converged: raise spectrum.max_steps or loosen spectrum.tol"
     title = f"{count - good} of {count} eigenpairs have not converged."
     return Notice(title, f"{status.rstrip('.')}. They are marked wherever they appear and should not be quoted.")
+
+
+def _layers(view: RunView) -> Notice | None:
+    rows = view.tables["layers"].to_pylist() if "layers" in view.tables else []
+    bad = [str(row["layer"]) for row in rows if not row["converged"]]
+    if not bad:
+        return None
+    shown = ", ".join(bad[:5]) + (f" and {len(bad) - 5} more" if len(bad) > 5 else "")
+    return Notice(
+        f"The largest eigenvalue of {len(bad)} of {len(rows)} layers has not converged.",
+        f"These are {shown}: their marks are hollow; raise spectrum.max_steps.",
+    )
+
+
+def _density(view: RunView) -> Notice | None:
+    target, density = (view.config.get("spectrum") or {}).get("density_target"), view.result.get("density") or {}
+    error = density.get("error")
+    if target is None or error is None or error <= target:
+        return None
+    return Notice(
+        "The density is less exact than was asked for.",
+        f"Its error after {density['draws']} draws is {number(error, 2)} of the range, above {number(target, 2)}: raise"
+        " spectrum.density_max_draws.",
+    )
 
 
 def _uncertified(view: RunView) -> Notice | None:

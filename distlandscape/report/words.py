@@ -9,6 +9,7 @@ from distlandscape.report.tables import Confinement, Pairs, RunView
 EIGENVALUE = "eigenvalue λ (loss per unit weight²)"
 DENSITY = "share of eigenvalues per unit of λ"
 RESIDUAL = "residual / |λ|"
+SHARE = "per cent of the whole trace, ± 1 standard error"
 BATCHES = "mini-batches"
 # How the columns of the checkpoints begin: where they were measured, colour, mark for paper.
 MEASURED_ON = {

@@ -2,6 +2,7 @@
 
 from distlandscape.spectral.density import spectral_density
 from distlandscape.spectral.eigenpairs import MARGIN, top_eigenpairs
+from distlandscape.spectral.index import index
 from distlandscape.spectral.subspace import confinement, overlap
 from distlandscape.spectral.trace import frobenius_norm, trace, trace_and_frobenius
 
@@ -9,6 +10,7 @@ __all__ = [
     "MARGIN",
     "confinement",
     "frobenius_norm",
+    "index",
     "overlap",
     "spectral_density",
     "top_eigenpairs",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +12,9 @@ import numpy.typing as npt
 from distlandscape.errors import InputError
 from distlandscape.results import Eigenpairs, SpectralDensity
 from distlandscape.spectral.journal import SILENT, Journal
+from distlandscape.spectral.known import known_vectors
 from distlandscape.spectral.lanczos import Lanczos, Ritz
+from distlandscape.spectral.lockstep import advance, group_size
 from distlandscape.spectral.space import Array, Operator, Vector
 
 ISOLATED = 1e-4  # residual over ‖H‖ at which a node from the end inward counts as an eigenvalue
@@ -24,6 +28,8 @@ def spectral_density(
     steps: int = 80,
     seed: int = 0,
     *,
+    target: float | None = None,
+    max_draws: int = 32,
     known: Eigenpairs | None = None,
     journal: Journal = SILENT,
 ) -> SpectralDensity:
@@ -36,58 +42,93 @@ def spectral_density(
 
     Args:
         H: a symmetric operator.
-        draws: number of random start vectors, uniform on the sphere.
+        draws: number of random start vectors, uniform on the sphere; with a target, how many to begin with.
         steps: Lanczos steps a draw; resolution comes from steps, not draws.
         seed: seed of the draws.
+        target: add draws until the Wasserstein error the draws leave, relative to the range of the eigenvalues
+            (``SpectralDensity.error``), is at most this; ``status`` says whether it was reached.
+        max_draws: most draws with a target.
         known: eigenpairs of H found before; the converged ones are used.
         journal: keeps the state and shows progress.
 
     Returns:
-        Nodes and weights that sum to 1. Cost: draws × steps passes, fewer where a Krylov space ends before.
+        Nodes and weights that sum to 1. Cost: draws advance side by side, as many as fit into 2 GiB of basis vectors,
+        so the first draw takes ``steps`` passes where nothing is known, and every group of further ones as many.
 
     Raises:
-        InputError: draws or steps below 1, or pairs of another dimension.
+        InputError: draws, steps, target or max_draws are not usable, or pairs of another dimension.
         FloatingPointError: a product is not finite.
     """
+    _check(draws, steps, target, max_draws)
+    space = H.space
+    chosen = None if known is None else known.converged
+    locked: Sequence[Vector] = known_vectors(space, known, chosen)
+    atoms: Array = np.empty(0) if known is None else known.eigenvalues[known.converged]
+    measures: list[tuple[Array, Array]] = []
+    wanted = draws if target is None else max(draws, 2)
+    drawn = passes = 0
+    if known is None:
+        (run,), passes = _draw(H, steps, seed, range(1), [], journal)
+        ritz = run.ritz()
+        outliers = _outliers(ritz, space.dim)
+        atoms = ritz.values[outliers]
+        if wanted == 1 or not len(atoms):
+            measures.append(_measure(ritz, np.setdiff1d(np.arange(len(ritz.values)), outliers)))
+        if wanted > 1:
+            locked = run.ritz_vectors(ritz.vectors[:, outliers])
+        drawn = 1
+        del run  # and its basis
+    together = group_size(space, len(locked) + steps + 1)
+    while len(atoms) < space.dim:
+        while drawn < wanted:
+            group = range(drawn, min(drawn + together, wanted))
+            runs, cost = _draw(H, steps, seed, group, locked, journal)
+            measures += [_measure(ritz, np.arange(len(ritz.values))) for ritz in (run.ritz() for run in runs)]
+            drawn, passes = group.stop, passes + cost
+        density = _assemble(atoms, measures, space.dim, steps, passes, seed)
+        if target is None:
+            return density
+        wanted = _wanted(density, drawn, target, max_draws)
+        if wanted == drawn:
+            return replace(density, status=_status(density.error(), target, drawn))
+    whole = _assemble(atoms, measures, space.dim, steps, passes, seed)
+    return whole if target is None else replace(whole, status="converged")
+
+
+def _check(draws: int, steps: int, target: float | None, max_draws: int) -> None:
     if draws < 1 or steps < 1:
         raise InputError(f"draws={draws} and steps={steps} must both be at least 1")
-    space = H.space
-    if known is not None and known.eigenvectors.shape[1] != space.dim:
+    if target is None:
+        return
+    if not 0 < target < 1:
+        raise InputError(f"target={target} must lie between 0 and 1; it is relative to the range of the eigenvalues")
+    if max_draws < max(draws, 3):
         raise InputError(
-            f"known pairs have {known.eigenvectors.shape[1]} entries, the operator {space.dim}; use its own"
+            f"max_draws={max_draws} leaves no room to reach a target from draws={draws}; give at least {max(draws, 3)}"
         )
-    atoms: Array = np.empty(0)
-    locked: Sequence[Vector] = []
-    measures: list[tuple[Array, Array]] = []
-    passes = 0
-    if known is not None and known.converged.any():
-        atoms = known.eigenvalues[known.converged]
-        locked = [space.from_numpy(v.numpy()) for v in known.eigenvectors[known.converged]]
-    for draw in range(draws):
-        if len(atoms) == space.dim:
-            break
-        run = _draw(H, steps, seed, draw, locked, journal)
-        passes += run.steps
-        ritz = run.ritz()
-        if draw == 0 and known is None:
-            outliers = _outliers(ritz, space.dim)
-            atoms = ritz.values[outliers]
-            locked = run.ritz_vectors(ritz.vectors[:, outliers]) if draws > 1 else []
-            if draws > 1 and len(atoms):
-                continue
-            rest = np.setdiff1d(np.arange(len(ritz.values)), outliers)
-            measures.append(_measure(ritz, rest))
-        else:
-            measures.append(_measure(ritz, np.arange(len(ritz.values))))
-    return _assemble(atoms, measures, space.dim, steps, passes, seed)
 
 
-def _draw(H: Operator, steps: int, seed: int, draw: int, locked: Sequence[Vector], journal: Journal) -> Lanczos:
-    run = Lanczos(H, steps, seed, DRAW + draw, locked, journal, f"draw-{draw}")
-    while not (run.full or run.closed):  # what follows a breakdown says nothing about the start vector's measure
-        run.step()
-        journal.progress(run.name, run.steps, f"draw {draw + 1}, step {run.steps} of {run.capacity}")
-    return run
+def _draw(
+    H: Operator, steps: int, seed: int, draws: range, locked: Sequence[Vector], journal: Journal
+) -> tuple[list[Lanczos], int]:
+    """Some draws side by side, and their passes; what follows a breakdown says nothing about a start's measure."""
+    runs = [Lanczos(H, steps, seed, DRAW + draw, locked, journal, f"draw-{draw}") for draw in draws]
+    return runs, advance(runs, journal)
+
+
+def _wanted(density: SpectralDensity, drawn: int, target: float, max_draws: int) -> int:
+    """How many draws to have next: the error falls with their root; at most twice as many as there are."""
+    error, count = density.error(), density.draws
+    if error <= target:
+        return drawn
+    missing = 1 if count < 2 else math.ceil(count * (error / target) ** 2) - count
+    return min(max_draws, drawn + max(1, min(missing, count)))
+
+
+def _status(error: float, target: float, drawn: int) -> str:
+    if error <= target:
+        return "converged"
+    return f"the error after {drawn} draws is {error:.2g} of the range, above {target:g}: raise max_draws or the target"
 
 
 def _outliers(ritz: Ritz, dim: int) -> npt.NDArray[np.intp]:

@@ -127,10 +127,10 @@ class Lanczos:
             rows = np.concatenate([rows, np.square(r.restart.values) + np.square(r.restart.border)])
         return float(np.sqrt(np.max(rows, initial=0.0)))
 
-    def step(self) -> None:
-        """Extend the basis by one vector; one pass."""
+    def step(self, product: Vector = None) -> None:
+        """Extend the basis by one vector; one pass, none where the product with the last basis vector is given."""
         r = self.recurrence
-        w = self.operator.apply([self.basis[-1]])[0]
+        w = self.operator.apply([self.basis[-1]])[0] if product is None else product
         w, coefficients, beta = self.basis.orthogonalize(w)
         if not np.isfinite(beta):
             raise FloatingPointError(

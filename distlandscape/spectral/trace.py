@@ -2,23 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from distlandscape.errors import InputError
 from distlandscape.results import Eigenpairs, Estimate
+from distlandscape.spectral.known import known_vectors
 from distlandscape.spectral.space import Array, Operator, Vector
+from distlandscape.spectral.xtrace import xtrace
 
-PROBE = 2**62  # first probe number of the estimators, apart from the start vectors of Lanczos runs
+PROBE = 2**62  # first probe number of the sign probes, apart from the start vectors of Lanczos runs
+TOGETHER = 32  # probes of one pass; with more, the images would need more memory than a Krylov basis
 
 
-def trace(H: Operator, probes: int = 16, seed: int = 0, *, known: Eigenpairs | None = None) -> Estimate:
+def trace(
+    H: Operator, probes: int = 16, seed: int = 0, *, method: str = "hutchinson", known: Eigenpairs | None = None
+) -> Estimate:
     """Tr H with its standard error.
 
-    See ``trace_and_frobenius`` for arguments, cost and errors.
+    Args:
+        H: a symmetric operator.
+        probes: number of products spent.
+        seed: seed of the probes.
+        method: "hutchinson", deflated by ``known`` (see ``trace_and_frobenius``), or "xtrace", which spends half of
+            the products on finding the large eigenvalues by itself (see ``distlandscape.spectral.xtrace.xtrace``).
+        known: eigenpairs of H found before; converged or not, they reduce the error without a bias.
+
+    Returns:
+        The trace of the mean over samples. Cost: ``probes`` products in one pass for every 32 of them; "xtrace" takes
+        at least two passes.
+
+    Raises:
+        InputError: an unknown method, too few probes, or pairs of another dimension.
     """
-    return trace_and_frobenius(H, probes, seed, known=known)[0]
+    if method not in METHODS:
+        raise InputError(f"method={method!r} is unknown; choose {' or '.join(map(repr, METHODS))}")
+    return METHODS[method](H, probes, seed, known)
 
 
 def frobenius_norm(H: Operator, probes: int = 16, seed: int = 0, *, known: Eigenpairs | None = None) -> Estimate:
@@ -44,25 +64,21 @@ def trace_and_frobenius(
         known: eigenpairs of H found before; converged or not, they reduce the error without a bias.
 
     Returns:
-        Trace and Frobenius norm of the mean over samples. Cost: the probes share passes.
+        Trace and Frobenius norm of the mean over samples. Cost: one pass for every 32 probes.
 
     Raises:
         InputError: fewer than 2 probes, or pairs of another dimension.
     """
     known_values = np.empty(0) if known is None else known.eigenvalues
     known_residuals = np.empty(0) if known is None else known.residuals
-    if known is not None and known.eigenvectors.shape[1] != H.space.dim:
-        raise InputError(
-            f"known pairs have {known.eigenvectors.shape[1]} entries, the operator {H.space.dim}; use its own"
-        )
-    vectors = [] if known is None else [H.space.from_numpy(v.numpy()) for v in known.eigenvectors]
-    first, second = probe_moments(H, vectors, probes, seed)
+    first, second = probe_moments(H, known_vectors(H.space, known), probes, seed)
     square = float(np.sum(known_values**2 + known_residuals**2)) + float(second.mean())
     norm = float(np.sqrt(square))
     square_error = _standard_error(second)
+    cost = (probes, -(-probes // TOGETHER), seed, probes - 1)
     return (
-        Estimate(float(known_values.sum() + first.mean()), _standard_error(first), probes, probes, seed),
-        Estimate(norm, square_error / (2 * norm) if norm else 0.0, probes, probes, seed),
+        Estimate(float(known_values.sum() + first.mean()), _standard_error(first), *cost),
+        Estimate(norm, square_error / (2 * norm) if norm else 0.0, *cost),
     )
 
 
@@ -78,15 +94,29 @@ def probe_moments(H: Operator, vectors: Sequence[Vector], probes: int, seed: int
     basis = space.basis(max(len(vectors), 1))
     for vector in vectors:
         basis.append(vector, 1.0)
-    rest: list[Vector] = []
-    for probe in range(probes):
-        z, _, _ = basis.orthogonalize(space.random(seed, PROBE + probe, "sign"))
-        rest += space.combine([z], np.ones((1, 1)))
-    images = H.apply(rest)
-    first = [float(space.dots([z], [image])[0, 0]) for z, image in zip(rest, images, strict=True)]
-    second = [float(space.dots([image], [image])[0, 0]) for image in images]
+    first: list[float] = []
+    second: list[float] = []
+    for start in range(0, probes, TOGETHER):
+        rest: list[Vector] = []
+        for probe in range(start, min(start + TOGETHER, probes)):
+            z = space.random(seed, PROBE + probe, "sign")
+            rest += space.combine([basis.orthogonalize(z)[0]], np.ones((1, 1))) if vectors else [z]
+        images = H.apply(rest)
+        # Off the diagonal stands what is not asked for, but one call is one trip to the workers.
+        first += np.diag(space.dots(rest, images)).tolist()
+        second += np.diag(space.dots(images, images)).tolist()
     return np.array(first), np.array(second)
 
 
 def _standard_error(samples: Array) -> float:
     return float(np.std(samples, ddof=1) / np.sqrt(len(samples)))
+
+
+def _hutchinson(H: Operator, probes: int, seed: int, known: Eigenpairs | None) -> Estimate:
+    return trace_and_frobenius(H, probes, seed, known=known)[0]
+
+
+METHODS: dict[str, Callable[[Operator, int, int, Eigenpairs | None], Estimate]] = {
+    "hutchinson": _hutchinson,
+    "xtrace": xtrace,
+}

@@ -40,7 +40,7 @@ class RunJournal:
         self._kept: dict[str, tuple[int, int, int]] = {}  # restarts, steps since the last one and vectors, by name
         self._locked: dict[str, int] = {}
         self._writer = ThreadPoolExecutor(1, "journal")
-        self._writing: Future[None] | None = None
+        self._writing: dict[str, Future[None]] = {}  # by name, at most one each
         self.commits = 0  # that were written
 
     def restore(self, name: str, basis: Basis) -> Recurrence | None:
@@ -86,9 +86,10 @@ class RunJournal:
             Renewed: a worker came up; all steps so far are committed.
         """
         renewal = self._renewal()
-        if self._writing is not None and not renewal and not self._writing.done():
-            return
-        self._wait()
+        if name in self._writing:
+            if not renewal and not self._writing[name].done():
+                return
+            self._writing.pop(name).result()
         restarts, done, held = self._kept[name]
         restart = recurrence.restart
         if restart is not None and restart.number > restarts:
@@ -105,7 +106,7 @@ class RunJournal:
             "vectors": basis.size,
         }
         pending = basis.save(self._folder(name, restarts), held)
-        self._writing = self._writer.submit(self._write, name, pending, line)
+        self._writing[name] = self._writer.submit(self._write, name, pending, line)
         self._kept[name] = (restarts, len(recurrence.alphas), basis.size)
         if renewal:
             self._wait()
@@ -135,9 +136,8 @@ class RunJournal:
 
     def _wait(self) -> None:
         """Until nothing is being written; raises what went wrong."""
-        if self._writing is not None:
-            writing, self._writing = self._writing, None
-            writing.result()
+        while self._writing:
+            self._writing.popitem()[1].result()
 
     def _folder(self, name: str, restarts: int) -> Path:
         return self._run.path / "basis" / self._stage / name / f"{restarts:03d}"

@@ -1,7 +1,9 @@
-"""The spectrum study: eigenpairs, density, trace and norm of the last checkpoint, gradient confinement of each."""
+"""The spectrum study: eigenpairs, density, trace, norm and layers of the last checkpoint, confinement of each."""
 
 from __future__ import annotations
 
+import math
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +14,18 @@ import torch
 from distlandscape.config import RunConfig
 from distlandscape.errors import InputError
 from distlandscape.objective import Objective
+from distlandscape.objective.layers import chosen_layers
 from distlandscape.record.run import Stage
 from distlandscape.results import Eigenpairs, Estimate, SpectralDensity
 from distlandscape.runtime import Fisher, GaussNewton, Hessian, Residual, loss_accuracy_gradient
 from distlandscape.runtime.operators import CurvatureOperator
 from distlandscape.runtime.runner import Runner
 from distlandscape.spectral import MARGIN, spectral_density, top_eigenpairs, trace_and_frobenius
+from distlandscape.spectral import index as negative_index
 from distlandscape.studies.confinement import confinement_rows, confinement_sizes, gauss_newton_share
 from distlandscape.studies.context import StudyContext
 from distlandscape.studies.journal import RunJournal
+from distlandscape.studies.layers import layers_status, measure_layers
 from distlandscape.studies.packing import pack, unpack
 from distlandscape.studies.provenance import described_model
 
@@ -44,6 +49,13 @@ def check(config: RunConfig, objective: Objective) -> None:
             f" {objective.parameters} parameters; lower them"
         )
     make_operator(config, objective)
+    if s.layers is not None:
+        chosen_layers(objective.names, s.layers)
+    if s.density_target is not None and s.density_max_draws < s.density_draws:
+        raise InputError(
+            f"spectrum.density_max_draws={s.density_max_draws} is below spectrum.density_draws={s.density_draws};"
+            " raise it"
+        )
     if s.max_steps is not None and s.max_steps < s.k + s.lowest:
         raise InputError(f"spectrum.max_steps={s.max_steps} is below the {s.k + s.lowest} pairs asked for; raise it")
     needed = max(s.k + s.lowest, max(confinement_sizes(objective).values(), default=0)) + MARGIN
@@ -54,7 +66,8 @@ def check(config: RunConfig, objective: Objective) -> None:
 def planned_passes(config: RunConfig, checkpoints: int) -> float:
     """A rough count of passes, for the expected end only."""
     s = config.spectrum
-    return checkpoints * 90 + 12 * (s.k + s.lowest) + s.density_draws * s.density_steps + s.trace_probes
+    layers = 0 if s.layers is None else 10 * (60 + (s.layer_density_steps or 0))
+    return checkpoints * 90 + 12 * (s.k + s.lowest) + s.density_steps + 1 + layers
 
 
 def measure(context: StudyContext, checkpoints: list[tuple[int, Path]]) -> dict[str, Any]:
@@ -76,8 +89,13 @@ def measure(context: StudyContext, checkpoints: list[tuple[int, Path]]) -> dict[
         context.mirror()
     context.run.write_table("eigenvalues", pairs.to_table())
     density, estimates = _whole_spectrum(context, objective, pairs)
-    passes += density.passes + 1
-    return _summary(context, objective, weights, pairs, estimates, passes, curve)
+    make = partial(make_operator, context.config, runner=context.runner)
+    layers, more = measure_layers(context, objective, make, estimates[0])
+    statuses = [pairs.status, density.status or "converged", layers_status(layers)]
+    status = "; ".join(s for s in statuses if s != "converged") or "converged"
+    passes += density.passes + estimates[0].passes + more
+    summary = _summary(context, objective, weights, pairs, estimates, passes, curve)
+    return {**summary, "status": status, "density": _density_summary(density), "layers": layers}
 
 
 def _measure_checkpoint(
@@ -137,7 +155,16 @@ def _whole_spectrum(
         context.stage(
             "density",
             lambda journal: pack(
-                spectral_density(operator, s.density_draws, s.density_steps, s.seed, known=pairs, journal=journal)
+                spectral_density(
+                    operator,
+                    s.density_draws,
+                    s.density_steps,
+                    s.seed,
+                    target=s.density_target,
+                    max_draws=s.density_max_draws,
+                    known=pairs,
+                    journal=journal,
+                )
             ),
         ),
     )
@@ -156,6 +183,16 @@ def _whole_spectrum(
     ]
     context.run.write_table("estimates", pa.Table.from_pylist(rows))
     return density, both
+
+
+def _density_summary(density: SpectralDensity) -> dict[str, Any]:
+    """Its error, and how many eigenvalues are negative."""
+    error, below = density.error(), negative_index(density)
+    return {
+        "draws": density.draws,
+        "error": None if math.isnan(error) else error,
+        "negative": {"value": below.value, "low": below.low, "high": below.high},
+    }
 
 
 def _summary(
@@ -178,7 +215,6 @@ def _summary(
         "lowest": pairs.eigenvalues[k:].tolist(),
         "lowest_residuals": pairs.residuals[k:].tolist(),
         "converged": pairs.converged.tolist(),
-        "status": pairs.status,
         "passes": passes,
         "parameters": objective.parameters,
         "samples": objective.samples,

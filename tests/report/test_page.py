@@ -15,6 +15,7 @@ import numpy as np
 import plotly.graph_objects as go
 import pyarrow as pa
 import pytest
+import yaml
 
 from distlandscape.cli import report as command
 from distlandscape.errors import InputError
@@ -132,6 +133,44 @@ def test_a_finished_run_without_its_tables_is_called_incomplete(tmp_path: Path) 
 def test_a_run_that_is_about_to_end_reads_as_finished(tmp_path: Path) -> None:
     seen = words_of(page_of(make_run(tmp_path, status=None)))
     assert "has not ended" not in seen
+
+
+def test_layers_have_a_figure_where_they_were_measured(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    names = ["stem", "a" * 50 + ".conv", "$\\frac{$ & <b>", "head"]
+    run.write_table(
+        "layers",
+        pa.table(
+            {
+                "layer": names,
+                "eigenvalue": [1.0, 2.5, 0.4, 9.0],
+                "residual": [1e-3] * 4,
+                "converged": [True, False, True, True],
+                "share": [0.1, -0.02, 0.3, 0.62],
+                "share_stderr": [0.01] * 4,
+            }
+        ),
+    )
+    page = make_report(run.path)
+    figure = figures_of(page)["layers"]
+    go.Figure(json.loads(re.sub(r'"@([\w-]+)"', lambda match: f'"{LIGHT[match[1]]}"', json.dumps(figure))))
+    assert figure["layout"]["yaxis"]["ticktext"] == ["stem", f"…{'a' * 22}.conv", "$\\frac{$ & <b>", "head"]
+    marks, hollow, bars = figure["data"]
+    assert (marks["x"], hollow["x"], hollow["y"]) == ([1.0, 0.4, 9.0], [2.5], [1])
+    assert bars["x"] == [10.0, -2.0, 30.0, 62.0]
+    seen = words_of(page)
+    assert "The largest eigenvalue of 1 of 4 layers has not converged." in seen
+    assert matplotlib.image.imread(run.path / "figures" / "layers.png")[..., :3].std() > 0.05
+
+
+def test_a_density_short_of_its_target_is_said(tmp_path: Path) -> None:
+    run = make_run(tmp_path, density={"draws": 32, "error": 0.02})
+    assert "less exact" not in words_of(page_of(run))
+    config = run.config
+    config["spectrum"]["density_target"] = 0.01
+    (run.path / "config.yaml").write_text(yaml.safe_dump(config))
+    seen = words_of(page_of(Run.open(run.path)))
+    assert "The density is less exact than was asked for. Its error after 32 draws is 0.020 of the range" in seen
 
 
 def test_one_checkpoint_is_no_curve(tmp_path: Path) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from distlandscape.results import Eigenpairs
+from distlandscape.spectral import top_eigenpairs
 from distlandscape.spectral.driver import TensorSpace
 from distlandscape.spectral.journal import Recurrence
 from distlandscape.spectral.lanczos import Lanczos
@@ -69,6 +72,12 @@ def eps(dtype: torch.dtype) -> float:
 def rows(space: Space, basis: Basis) -> Array:
     """All vectors of a basis as float64 rows."""
     return np.stack([space.to_numpy(basis[j]).astype(np.float64) for j in range(basis.size)])
+
+
+def nothing_known(dim: int) -> Eigenpairs:
+    """A pair that has not converged: a density that is given it takes no atoms, and counts every draw."""
+    pairs = top_eigenpairs(Dense(np.eye(dim)), 1)
+    return replace(pairs, converged=np.zeros(1, dtype=bool))
 
 
 def run_lanczos(operator: Any, steps: int, **options: Any) -> Lanczos:

@@ -84,7 +84,7 @@ def test_in_memory_at_every_phase(name: str, dtype: torch.dtype) -> None:
     work = WORKS[name]
     space: Space = TensorSpace(DIM, dtype) if dtype == torch.float64 else ShardedSpace(DIM, 3, dtype)
     whole = work(Dense(A, space), SILENT)
-    main, passes = steps_of_phases(space) if name == "pairs" else (20, 60)
+    main, passes = steps_of_phases(space) if name == "pairs" else (20, 40)
     # The first product, inside main, the certificate, the first of the check, inside it, the last one.
     for at in sorted({1, 2, main // 2, main, main + 1, main + 2, main + 5, passes}):
         journal = MemoryJournal(space)
