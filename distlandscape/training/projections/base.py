@@ -68,7 +68,7 @@ def _check_width(what: str, rows: Tensor, width: int) -> None:
 def gram_deviation(projection: Projection, probes: int = 4, seed: int = 0) -> float:
     """‖AᵀA − I‖_F/√d, estimated from ``probes`` products with random signs: 0 for an orthonormal plane.
 
-    Of independent Gaussian columns it is about √(d/P), of Fastfood √(2d/P). Cost: a lift and a pull each; no pass over data.
+    Of independent Gaussian columns it is about √(d/P), of Fastfood √(2d/P). Cost: a lift and a pull each.
     """
     random = np.random.default_rng(seed)
     w_Bd = torch.from_numpy(random.integers(0, 2, (probes, projection.dim)) * 2.0 - 1.0)
