@@ -89,7 +89,7 @@ def test_draws_have_the_moments_they_should():
 
 
 def test_dense_is_the_matrix_of_its_normals_over_their_norms():
-    P, d = 2 * dense.CHUNK // 900 + 3, 900
+    P, d = 2 * dense.CHUNK // 300 + 3, 300
     raw = draws.normals(4, draws.NORMAL, 0, P * d).view(P, d).double()
     w, g = torch.randn(d, dtype=torch.float64), torch.randn(P, dtype=torch.float64)
     plane = make_projection("dense", P, d, 4)

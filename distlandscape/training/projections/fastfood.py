@@ -31,7 +31,8 @@ class Fastfood(Projection):
 
     def __init__(self, parameters: int, dim: int, seed: int) -> None:
         super().__init__(parameters, dim)
-        self.seed, self._n = seed, max(LEAST, 1 << (dim - 1).bit_length())
+        least = min(LEAST, 1 << (parameters - 1).bit_length())
+        self.seed, self._n = seed, max(least, 1 << (dim - 1).bit_length())
         self._group = max(1, CACHED // self._n)  # blocks that go through the caches together
         blocks = -(-parameters // self._n)
         self._signs_bn = signs(seed, SIGN, blocks * self._n).view(blocks, self._n)
