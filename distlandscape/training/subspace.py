@@ -85,6 +85,7 @@ def train_pack(
     recipe: Recipe,
     *,
     burn_in: Recipe | None = None,
+    burn_in_steps: int = 0,
     device: str | torch.device = "cpu",
     tick: Callable[[int], None] = lambda step: None,
 ) -> list[Trained]:
@@ -101,8 +102,9 @@ def train_pack(
         rows: what is trained on; each update draws ``batch_size`` of them.
         held_out: what is evaluated.
         recipe: steps, optimizer, and when to evaluate and stop.
-        burn_in: a full-space training that comes first; its end is θ₀, and the planes' samples follow its own. It is
-            not evaluated and stops nowhere.
+        burn_in: a full-space training whose first ``burn_in_steps`` steps come first, with its schedule; where they end
+            is θ₀, and the planes' samples follow its own. It is not evaluated and stops nowhere.
+        burn_in_steps: steps taken of it.
         device: where it runs.
         tick: is told the number of each update.
 
@@ -116,12 +118,10 @@ def train_pack(
     with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []):
         torch.manual_seed(seeds[0])
         pack = Pack(objectives, place)
-        first = 0
-        if burn_in is not None and burn_in.steps:
+        if burn_in is not None:
             descent = _Descent(pack, None, seeds, rows, held_out, burn_in, 0)
-            pack.start_BP = descent.only_train(tick)
-            first = burn_in.steps
-        return _Descent(pack, planes, seeds, rows, held_out, recipe, first).run(tick)
+            pack.start_BP = descent.only_train(burn_in_steps, tick)
+        return _Descent(pack, planes, seeds, rows, held_out, recipe, burn_in_steps).run(tick)
 
 
 class _Descent:
@@ -147,9 +147,9 @@ class _Descent:
         self._curves: list[list[Point]] = [[] for _ in seeds]
         self._done: dict[int, Trained] = {}
 
-    def only_train(self, tick: Callable[[int], None]) -> Tensor:
-        """All steps, without looking; the weights (B, P)."""
-        for step in range(self._recipe.steps):
+    def only_train(self, steps: int, tick: Callable[[int], None]) -> Tensor:
+        """The first steps, without looking; the weights (B, P)."""
+        for step in range(steps):
             self._update(step)
             tick(step + 1)
         return self._theta()

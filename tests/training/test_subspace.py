@@ -193,10 +193,10 @@ def test_a_burnt_in_start_is_the_end_of_a_full_training(model):
     planes = planes_of(objectives)
     first = dataclasses.replace(RECIPE, steps=7)
     (full, *_) = run(objectives, None, first)
-    (burnt, *_) = run(objectives, planes, dataclasses.replace(RECIPE, steps=0), burn_in=first)
+    (burnt, *_) = run(objectives, planes, dataclasses.replace(RECIPE, steps=0), burn_in=RECIPE, burn_in_steps=7)
     assert torch.allclose(burnt.theta, full.theta, rtol=0, atol=1e-12)
     assert burnt.loss == pytest.approx(full.loss, rel=1e-10)
-    (later, *_) = run(objectives, planes, burn_in=first)
+    (later, *_) = run(objectives, planes, burn_in=RECIPE, burn_in_steps=7)
     moved = later.theta - full.theta
     A = planes[0].lift(torch.eye(12, dtype=torch.float64)).T
     inside = A @ torch.linalg.lstsq(A, moved).solution
