@@ -17,7 +17,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "hyperplane",
         help="train in random planes of weight space and find the dimension that is enough",
         description="Train in random planes of weight space, over dimension and seeds; find the dimension in which"
-        " training reaches 90 %% of its accuracy in full space.",
+        " training reaches 90 % of its accuracy in full space.",
     )
     add_study_options(parser)
     parser.add_argument("--budget", metavar="N", help="so many trainings, or minutes as in 30m, at most")

@@ -41,7 +41,7 @@ FIGURES = {
     "curves": Figure(
         "Learning curves",
         (
-            "Mean accuracy over the seeds of a dimension along training; at most seven dimensions of the first kind.",
+            "Mean accuracy over the seeds of a dimension along training; at most four dimensions of the first kind.",
             "A curve that still rises at the end was cut off: its dimension may do better than the first figure says.",
         ),
         "curves",
@@ -96,10 +96,8 @@ def _folded(view: RunView) -> list[Rows]:
         loss = "–" if row["loss"] is None else number(row["loss"], 3)
         interval = f"{percent(row['accuracy_low'])} to {percent(row['accuracy_high'])}"
         start = "full space" if row["kind"] == FULL else f"step {row['burn_in']:,}"
-        lines.append(
-            (row["kind"], start, f"{row['dimension']:,}", str(row["trainings"]), percent(row["accuracy"]), interval)
-            + (loss, percent(row.get("success")))
-        )
+        cells = (f"{row['dimension']:,}", str(row["trainings"]), percent(row["accuracy"]), interval, loss)
+        lines.append((row["kind"], start, *cells, percent(row.get("success"))))
     head = ("kind", "start", "d", "trainings", "accuracy", "95 % interval", "loss", "success")
     return [Rows("By dimension", head, lines)] if lines else []
 

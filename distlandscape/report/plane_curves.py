@@ -10,7 +10,7 @@ import numpy as np
 from distlandscape.report.tables import Array, RunView
 
 FULL = "full"
-CURVES = 7  # dimensions whose learning curves are drawn, evenly chosen of all
+CURVES = 4  # dimensions whose learning curves are drawn, evenly chosen of all: one a colour
 
 
 @dataclass(frozen=True, eq=False)

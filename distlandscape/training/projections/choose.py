@@ -12,7 +12,7 @@ from distlandscape.training.projections.orthogonal import Cosine, Hadamard
 from distlandscape.training.projections.sparse import Hashed, Sparse
 
 KINDS = ("dense", "sparse", "hashed", "fastfood", "cosine", "hadamard")
-SMALL = 2**22  # entries of a dense plane that cost no more than Fastfood's calls
+SMALL = 32  # dimension up to which a dense plane takes less time than Fastfood, on a CPU
 FASTFOOD_BYTES = 9  # a parameter: signs, normals, permutation
 
 
@@ -23,8 +23,8 @@ def choose_kind(parameters: int, dim: int, memory: int = MEMORY) -> tuple[str, s
         InputError: d is not between 1 and P.
     """
     check_dim(parameters, dim)
-    if parameters * dim <= SMALL and 4 * parameters * dim <= memory:
-        return "dense", f"dense: its {parameters * dim:,} entries are few"
+    if dim <= SMALL and 4 * parameters * dim <= memory:
+        return "dense", f"dense: up to d = {SMALL} its matrix is the fastest"
     if 2 * dim > parameters:
         return (
             "hashed",
