@@ -41,19 +41,18 @@ class Dense(Projection):
         self._norms_d = squares.sqrt_()
 
     def _lift(self, w_Bd: Tensor) -> Tensor:
-        # A stands on the left: with few members on the left and A on the right the product is several times slower.
-        w_dB = (w_Bd / self._norms_d.to(w_Bd)).T.contiguous()
-        out_PB = w_Bd.new_empty(self.parameters, len(w_Bd))
+        w_Bd = w_Bd / self._norms_d.to(w_Bd)
+        out_BP = w_Bd.new_empty(len(w_Bd), self.parameters)
         for start, stop, block in self._blocks(w_Bd.dtype):
-            torch.mm(block.to(w_Bd.device), w_dB, out=out_PB[start:stop])
-        return out_PB.T.contiguous()
+            out_BP[:, start:stop] = w_Bd @ block.to(w_Bd.device).T
+        return out_BP
 
     def _pull(self, g_BP: Tensor) -> Tensor:
-        g_PB = g_BP.T.contiguous()
-        out_dB = g_BP.new_zeros(self.dim, len(g_BP))
+        out_Bd = g_BP.new_zeros(len(g_BP), self.dim)
         for start, stop, block in self._blocks(g_BP.dtype):
-            out_dB.addmm_(block.to(g_BP.device).T, g_PB[start:stop])
-        return out_dB.T / self._norms_d.to(g_BP)
+            # Contiguous: rows P apart make the product several times slower.
+            out_Bd.addmm_(g_BP[:, start:stop].contiguous(), block.to(g_BP.device))
+        return out_Bd / self._norms_d.to(g_BP)
 
     def _blocks(self, dtype: torch.dtype) -> Iterator[tuple[int, int, Tensor]]:
         for start, stop in self._cuts():
