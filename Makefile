@@ -20,7 +20,7 @@ DOCS := $(VENV)/.installed-docs
 # Two pips must never write into one environment at the same time.
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-browser lint docs bench bench-memory theory-table clean
+.PHONY: help quickstart test test-browser lint docs bench bench-memory bench-planes theory-table clean
 
 help:
 	@echo "make quickstart    train a small network, measure its Hessian spectrum, print where the page is"
@@ -30,6 +30,7 @@ help:
 	@echo "make docs          build the documentation into docs/_build/html"
 	@echo "make bench         cost of a product in gradients, beside a peer and over Ray workers (Markdown)"
 	@echo "make bench-memory  resident memory of each process while 1 GB is imported and measured (Markdown)"
+	@echo "make bench-planes  products with random planes, packed trainings and the digits sweep (Markdown)"
 	@echo "make theory-table  the tables of docs/theory.md: formulas beside simulations"
 	@echo "make clean         remove .venv, caches and built documentation; results/ is kept"
 
@@ -91,6 +92,9 @@ bench: $(TEST)
 
 bench-memory: $(TEST)
 	$(BIN)/python -m tests.benchmarks.memory
+
+bench-planes: $(TEST)
+	$(BIN)/python -m tests.benchmarks.planes
 
 theory-table: $(TEST)
 	$(BIN)/python -m tests.benchmarks.theory
