@@ -20,7 +20,7 @@ DOCS := $(VENV)/.installed-docs
 # Two pips must never write into one environment at the same time.
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-browser lint docs bench bench-coverage bench-memory bench-scaling faults theory-table clean
+.PHONY: help quickstart test test-browser lint docs bench bench-coverage bench-memory bench-scaling faults bench-planes theory-table clean
 
 help:
 	@echo "make quickstart    train a small network, measure its Hessian spectrum, print where the page is"
@@ -33,6 +33,7 @@ help:
 	@echo "make bench-memory  resident memory of each process while 1 GB is imported and measured (Markdown)"
 	@echo "make bench-scaling memory by number of workers, cost of checkpoints and of a pass beside its arithmetic"
 	@echo "make faults        kill, stop, starve and cut off whole runs at random moments; are their numbers the same?"
+	@echo "make bench-planes  products with random planes, packed trainings and the digits sweep (Markdown)"
 	@echo "make theory-table  the tables of docs/theory.md: formulas beside simulations"
 	@echo "make clean         remove .venv, caches and built documentation; results/ is kept"
 
@@ -103,6 +104,9 @@ bench-scaling: $(TEST)
 
 faults: $(TEST)
 	$(BIN)/python -m tests.faults
+
+bench-planes: $(TEST)
+	$(BIN)/python -m tests.benchmarks.planes
 
 theory-table: $(TEST)
 	$(BIN)/python -m tests.benchmarks.theory

@@ -153,6 +153,38 @@ class TheoryConfig(_Section):
     sets: tuple[TheorySet, ...] = Field((), description="further parameter sets, each with as many draws")
 
 
+class HyperplaneConfig(_Section):
+    """Trainings confined to random planes θ₀ + A w; what is not here is as the train section says."""
+
+    kinds: tuple[Literal["auto", "dense", "sparse", "hashed", "fastfood", "cosine", "hadamard"], ...] = Field(
+        ("auto",), min_length=1, description="constructions of A that are compared"
+    )
+    burn_in: tuple[Annotated[Integer, Field(ge=0)], ...] = Field(
+        (0,), min_length=1, description="full-space steps before the plane is laid through the weights; compared"
+    )
+    dims: tuple[Integer, ...] | None = Field(
+        None, min_length=1, description="coarse grid of dimensions; None: 10, 30, 100, … up to 10,000 and P"
+    )
+    rounds: Integer = Field(3, ge=0, description="refinements around the crossing, of two dimensions each")
+    seeds: Integer = Field(5, ge=2, description="trainings of each dimension, and of the full space")
+    seed: Integer = Field(0, ge=0, le=2**31)
+    optimizer: Literal["sgd", "adam"] = Field("adam", description="of trainings in planes; train.optimizer: full space")
+    learning_rate: Real = Field(0.03, gt=0, description="of trainings in planes, per coordinate of w")
+    steps: Integer | None = Field(None, ge=1, description="of trainings in planes; None: train.steps")
+    target_accuracy: Real | None = Field(None, gt=0, le=1, description="absolute target; None: own baseline alone")
+    target_loss: Real | None = Field(None, gt=0, description="success is loss ≤ this; None: accuracy ≥ the threshold")
+    stop_at_target: bool = Field(False, description="a training ends at target_accuracy: faster, but means saturate")
+    evaluate_every: Integer = Field(100, ge=1)
+    hold_out: Real = Field(0.2, gt=0, lt=1, description="share of samples kept for testing, without a test split")
+    shared_plane: bool = Field(
+        False, description="one plane for all seeds of a dimension: faster, another success rate"
+    )
+    pack: Integer = Field(5, ge=1, description="trainings computed together; the unit of retry")
+    memory_mb: Integer = Field(1024, ge=1, description="of one plane; larger ones are made anew in every step")
+    budget_trainings: Integer | None = Field(None, ge=1)
+    budget_minutes: Real | None = Field(None, gt=0)
+
+
 class RuntimeConfig(_Section):
     """Where the products run."""
 
@@ -197,6 +229,7 @@ class RunConfig(_Section):
     train: TrainConfig = TrainConfig()
     spectrum: SpectrumConfig = SpectrumConfig()
     theory: TheoryConfig = TheoryConfig()
+    hyperplane: HyperplaneConfig = HyperplaneConfig()
     runtime: RuntimeConfig = RuntimeConfig()
     tracking: TrackingConfig = TrackingConfig()
 

@@ -7,6 +7,7 @@ import pytest
 from distlandscape.config import load_config
 from distlandscape.data import load_source
 from distlandscape.errors import InputError
+from distlandscape.studies import hyperplane
 from distlandscape.studies.context import build_objective
 from distlandscape.studies.runner import STUDIES, resolve
 
@@ -19,7 +20,7 @@ def test_there_are_jobs():
 
 @pytest.mark.parametrize("file", JOBS, ids=lambda file: file.stem)
 def test_job_is_valid(file):
-    study = "train" if file.stem.endswith("train") else "spectrum"
+    study = next((s for s in ("train", "hyperplane") if file.stem.endswith(s)), "spectrum")
     assert f"distlandscape {study} --config jobs/{file.name}" in file.read_text()
     config = resolve(load_config(file, ["data.samples=200"]), study)
     try:
@@ -27,4 +28,4 @@ def test_job_is_valid(file):
     except InputError:
         assert config.data.source == "fashion_mnist"  # its package is not everywhere
         pytest.skip("the data are not on this machine")
-    STUDIES[study].check(config, build_objective(config))
+    (hyperplane if study == "hyperplane" else STUDIES[study]).check(config, build_objective(config))

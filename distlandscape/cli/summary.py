@@ -8,7 +8,7 @@ from typing import Any
 
 def summary_lines(study: str, result: dict[str, Any]) -> list[str]:
     """A few lines for people from the result.json of a study."""
-    lines = {"train": _train, "theory": _theory}.get(study, _spectrum)(result)
+    lines = {"train": _train, "theory": _theory, "hyperplane": _hyperplane}.get(study, _spectrum)(result)
     return [
         "",
         *lines,
@@ -73,6 +73,32 @@ def _theory(result: dict[str, Any]) -> list[str]:
         told = f"{predicted:>12.5g}" if predicted is not None else "        none"
         lines.append(f"  {name:<22}{told}    {result['measured'][column]:.5g} ± {result['stderr'][column]:.2g}")
     return lines
+
+
+def _hyperplane(result: dict[str, Any]) -> list[str]:
+    found = result["d_int90"]
+    lines = [
+        f"planes through the weights of {_subject(result)}",
+        f"  {result['trainings']} trainings in {result['wall_s']:.0f} s; accuracy in full space"
+        f" {100 * found['baseline']:.1f} % on {result['held_out']}",
+        "",
+        "  kind       start at     d    accuracy                  success",
+    ]
+    for row in result["dimensions"]:
+        low, high = 100 * row["accuracy_low"], 100 * row["accuracy_high"]
+        success = f"{100 * row['success']:.0f} % ({100 * row['success_low']:.0f} to {100 * row['success_high']:.0f})"
+        lines.append(
+            f"  {row['kind']:<10} {row['burn_in']:>6} {row['dimension']:>8}    {100 * row['accuracy']:5.1f} %"
+            f" ({low:5.1f} to {high:5.1f})    {success}"
+        )
+    ends = [f"{found[name]:.0f}" if found[name] is not None else "?" for name in ("value", "low", "high")]
+    told = f"{ends[0]} ({ends[1]} to {ends[2]})"
+    return [
+        *lines,
+        "",
+        f"  d_int90    {told}, where accuracy reaches {100 * found['threshold']:.1f} %",
+        f"  status     {result['status']}",
+    ]
 
 
 def _subject(result: dict[str, Any]) -> str:

@@ -21,7 +21,7 @@ MAX_PARAMS = 100
 
 
 class MlflowMirror:
-    """One run in MLflow: a parent run, and a child run for each checkpoint.
+    """One run in MLflow: a parent run, and a child run for each checkpoint, or each dimension of a sweep.
 
     ``mlflow.json`` in the run directory remembers what was sent. Where it is lost the runs are found again by their
     tags, and points sent twice are the same point to the server.
@@ -174,7 +174,7 @@ class MlflowMirror:
         children = self._state["children"]
         if str(index) not in children:
             tags = {"mlflow.parentRunId": str(self.run_id), "distlandscape.checkpoint": str(index)}
-            child = self._create(f"step-{checkpoint.step:06d}", int(time.time() * 1000), tags)
+            child = self._create(checkpoint.name, int(time.time() * 1000), tags)
             children[str(index)] = child.info.run_id
             self._save()
         self._send_points(children[str(index)], checkpoint.points, end=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
@@ -44,10 +45,11 @@ class Point:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The scalars of one checkpoint of training."""
+    """The scalars of one checkpoint of training, or of one dimension of a sweep: what a child run holds."""
 
     step: int
     points: list[Point]
+    name: str
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ class Snapshot:
 def collect(run: Run) -> Snapshot:
     """Read a run directory as it is now."""
     started_ms, ended_ms = _times(run)
-    checkpoints = _checkpoints(run, started_ms)
+    checkpoints = _checkpoints(run, started_ms) | _dimensions(run, started_ms)
     points = [point for checkpoint in checkpoints.values() for point in checkpoint.points]
     points += _training_curve(run, started_ms)
     last_step = max((checkpoint.step for checkpoint in checkpoints.values()), default=0)
@@ -117,8 +119,24 @@ def _checkpoints(run: Run, time_ms: int) -> dict[int, Checkpoint]:
     for index, step, key, value in _table_scalars(run):
         number = _finite(value)
         if number is not None:
-            checkpoint = found.setdefault(index, Checkpoint(step, []))
+            checkpoint = found.setdefault(index, Checkpoint(step, [], f"step-{step:06d}"))
             checkpoint.points.append(Point(key, number, step, time_ms))
+    return found
+
+
+def _dimensions(run: Run, time_ms: int) -> dict[int, Checkpoint]:
+    """One child a dimension of a sweep over planes; the dimension stands where the training step stands elsewhere."""
+    found: dict[int, Checkpoint] = {}
+    for row in _rows(run, "dimensions"):
+        series, dim = f"{row['kind']}-{row['burn_in']}", int(row["dimension"])
+        # Dimensions come in between later, so their place is not their index.
+        index = int.from_bytes(hashlib.sha256(f"{series}-{dim}".encode()).digest()[:6])
+        points = [
+            Point(_key(f"{series}/{name}"), number, dim, time_ms)
+            for name, value in row.items()
+            if name not in ("kind", "burn_in", "dimension") and (number := _finite(value)) is not None
+        ]
+        found[index] = Checkpoint(dim, points, f"{series}-d-{dim:06d}")
     return found
 
 

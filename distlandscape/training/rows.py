@@ -25,3 +25,23 @@ class Rows:
         places = list(zip(which.tolist(), (positions - self._starts[which]).tolist(), strict=True))
         x, y = (np.stack([self._blocks[block][part][row] for block, row in places]) for part in (0, 1))
         return x, y
+
+
+class AllRows:
+    """Samples and targets in the memory of this process, as they are stored; what many short trainings draw from."""
+
+    def __init__(self, x: Samples, y: Samples) -> None:
+        self.x, self.y = x, y
+
+    @classmethod
+    def of(cls, data: BlockStore) -> AllRows:
+        """All of a store."""
+        x, y = (np.concatenate(column) for column in zip(*map(data.block, range(data.blocks)), strict=True))
+        return cls(x, y)
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def take(self, positions: npt.NDArray[np.int64]) -> tuple[Samples, Samples]:
+        """Copies of the samples and targets at ``positions`` (…), of shapes (…, *shape)."""
+        return self.x[positions], self.y[positions]

@@ -1,0 +1,180 @@
+"""The hyperplane study: how well training does in random planes of dimension d, and which d is enough."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from distlandscape.config import RunConfig
+from distlandscape.data import BlockStore
+from distlandscape.errors import InputError, TrainingError
+from distlandscape.objective import Objective
+from distlandscape.record.run import Run
+from distlandscape.runtime.runner import Runner
+from distlandscape.studies.hyperplane_tables import SHARE, accuracies_of, baseline_of, write_tables
+from distlandscape.studies.hyperplane_task import FULL, PackTask, held_out_samples, perform
+from distlandscape.studies.intrinsic import Crossing, crossing, next_dims
+from distlandscape.studies.progress import Progress
+from distlandscape.studies.provenance import described_model
+from distlandscape.studies.sweep import Sweep
+from distlandscape.training.projections import choose_kind
+
+GRID = (10, 30, 100, 300, 1000, 3000, 10_000)
+Series = tuple[str, int]  # kind and burn-in
+
+
+def check(config: RunConfig, objective: Objective) -> None:
+    """Raise InputError for a sweep that cannot be meant."""
+    h, t, P = config.hyperplane, config.train, objective.parameters
+    if not t.steps:
+        raise InputError("train.steps is 0, which leaves nothing to train; set train.steps to 1 or more")
+    if config.data.split == "test":
+        raise InputError("data.split=test is for measuring: trainings use the train split and test on the other")
+    if objective.data.block(0)[1].ndim != 1 or objective.data.block(0)[1].dtype.kind == "f":
+        raise InputError("the hyperplane study compares accuracies, so it needs class labels; give data with labels")
+    for dim in h.dims or ():
+        choose_kind(P, dim)
+    if max(h.burn_in) > t.steps:
+        raise InputError(f"hyperplane.burn_in={list(h.burn_in)} goes beyond train.steps={t.steps}; lower it")
+    for name, values in (("kinds", h.kinds), ("burn_in", h.burn_in), ("dims", h.dims or ())):
+        if len(set(values)) < len(values):
+            raise InputError(f"hyperplane.{name}={list(values)} names one twice; leave the repetition out")
+    if 0 < (h.steps or t.steps) < t.warmup_steps:
+        raise InputError(f"train.warmup_steps={t.warmup_steps} is more than hyperplane.steps={h.steps}; lower it")
+    if h.stop_at_target and h.target_accuracy is None:
+        raise InputError("hyperplane.stop_at_target needs a hyperplane.target_accuracy to stop at; give one")
+    least = min(h.pack, h.seeds)
+    if h.budget_trainings is not None and h.budget_trainings < least:
+        raise InputError(
+            f"hyperplane.budget_trainings={h.budget_trainings} allows no training: a pack has {least}; raise it"
+        )
+    if objective.samples - held_out_samples(objective.samples, h.hold_out) < 1:
+        raise InputError(f"data.samples={objective.samples} leaves none to train on; give more samples")
+
+
+def coarse_grid(config: RunConfig, parameters: int) -> list[int]:
+    """Dimensions that are tried first, ascending."""
+    return sorted(config.hyperplane.dims or {d for d in GRID if d < parameters} or {parameters})
+
+
+def measure(
+    run: Run,
+    config: RunConfig,
+    objective: Objective,
+    test: BlockStore | None,
+    runner: Runner,
+    progress: Progress,
+    push: Callable[[], object],
+) -> dict[str, Any]:
+    """Train, refine around the crossing, summarise; returns what becomes result.json.
+
+    Trainings: seeds × (1 + series × (grid + 2·rounds)) at most.
+    """
+    h, P = config.hyperplane, objective.parameters
+    series = [(kind, burn_in) for kind in h.kinds for burn_in in h.burn_in]
+    dims = {one: coarse_grid(config, P) for one in series}
+    sweep = Sweep(run, runner, perform, progress, h.budget_trainings, h.budget_minutes)
+    packs = _Packs(config, objective.data, test, P)
+    most = h.seeds * (1 + sum(len(grid) + 2 * h.rounds for grid in dims.values()))
+    progress.plan(most - sum(len(outcome["members"]) for outcome in sweep.outcomes))
+    progress.say(f"{P:,} parameters; at most {most} trainings of {h.steps or config.train.steps} steps are expected")
+    found: dict[Series, list[Crossing]] = {}
+    for _ in range(1 + h.rounds):
+        sweep.complete([*packs.full(), *(p for one in series for d in dims[one] for p in packs.of(one, d))])
+        rows = write_tables(run, config, sweep.outcomes)
+        push()
+        found = {one: _crossings(config, sweep.outcomes, one) for one in series}
+        more = {one: sorted({d for c in found[one] for d in next_dims(c, dims[one])}) for one in series}
+        if sweep.exhausted or not any(more.values()):
+            break
+        dims = {one: sorted([*dims[one], *more[one]]) for one in series}
+    baseline = baseline_of(sweep.outcomes)
+    if not baseline:
+        raise TrainingError("the budget ended before the full space was trained, so nothing can be compared; raise it")
+    return {
+        "status": _status(found[series[0]][0], sweep.exhausted),
+        "d_int90": _told(found[series[0]][0], baseline, SHARE * _mean(baseline)),
+        "target": None if h.target_accuracy is None else _told(found[series[0]][-1], baseline, h.target_accuracy),
+        "series": [
+            {
+                "kind": kind,
+                "burn_in": burn_in,
+                "d_int90": _told(found[kind, burn_in][0], baseline, SHARE * _mean(baseline)),
+                "target": None
+                if h.target_accuracy is None
+                else _told(found[kind, burn_in][-1], baseline, h.target_accuracy),
+            }
+            for kind, burn_in in series
+        ],
+        "dimensions": rows,
+        "trainings": sum(len(outcome["members"]) for outcome in sweep.outcomes),
+        "budget_ended": sweep.exhausted,
+        "planes": "one for all seeds of a dimension" if h.shared_plane else "one a seed",
+        "held_out": "the test split" if test is not None else f"the last {h.hold_out:.0%} of the samples",
+        "parameters": P,
+        "samples": objective.samples,
+        "classes": objective.outputs,
+        "data": objective.data.description,
+        "model": described_model(config),
+        "metrics": {
+            f"d_int90/{kind}-{burn_in}": found[kind, burn_in][0].value
+            for kind, burn_in in series
+            if found[kind, burn_in][0].value is not None
+        },
+    }
+
+
+class _Packs:
+    """The packs of a dimension: its seeds in their order, ``pack`` at a time."""
+
+    def __init__(self, config: RunConfig, data: BlockStore, test: BlockStore | None, parameters: int) -> None:
+        self._config, self._parameters = config, parameters
+        self._stores = tuple(None if store is None else (str(store.path), store.digest) for store in (data, test))
+
+    def full(self) -> list[PackTask]:
+        """The baseline."""
+        return self._packs(FULL, 0, self._parameters)
+
+    def of(self, series: Series, dim: int) -> list[PackTask]:
+        """One dimension."""
+        return self._packs(*series, dim)
+
+    def _packs(self, kind: str, burn_in: int, dim: int) -> list[PackTask]:
+        h = self._config.hyperplane
+        train, test = self._stores
+        assert train is not None, "the data that are trained on are there"
+        seeds = range(h.seed, h.seed + h.seeds)
+        cut = [tuple(seeds[start : start + h.pack]) for start in range(0, h.seeds, h.pack)]
+        return [PackTask(self._config, train, test, kind, burn_in, dim, some) for some in cut]
+
+
+def _crossings(config: RunConfig, outcomes: list[dict[str, Any]], series: Series) -> list[Crossing]:
+    """Of 90 % of the baseline, and of the absolute target where there is one."""
+    baseline, target = baseline_of(outcomes), config.hyperplane.target_accuracy
+    accuracies = accuracies_of(outcomes, config.hyperplane.seeds).get(series)
+    if not accuracies or not baseline:
+        return [Crossing(None, None, None, None, None)]
+    own = crossing(accuracies, baseline, SHARE)
+    return [own] if target is None else [own, crossing(accuracies, None, target)]
+
+
+def _told(found: Crossing, baseline: list[float], threshold: float) -> dict[str, Any]:
+    named = dataclasses.asdict(found)
+    return {**{k: named[k] for k in ("value", "low", "high")}, "baseline": _mean(baseline), "threshold": threshold} | {
+        "below": found.below,
+        "at": found.at,
+    }
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values)
+
+
+def _status(found: Crossing, exhausted: bool) -> str:
+    budget = "; the budget ended first" if exhausted else ""
+    if found.at is None:
+        return f"no dimension reached 90 % of the baseline{budget}: add larger hyperplane.dims, or train for longer"
+    if found.below is None:
+        return f"the smallest dimension already reaches 90 % of the baseline{budget}: add smaller hyperplane.dims"
+    return "done"

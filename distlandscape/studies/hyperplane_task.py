@@ -1,0 +1,155 @@
+"""One pack of trainings in planes as a task: a pure function of its configuration, with data held by the worker."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import math
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from distlandscape.config import RunConfig
+from distlandscape.data import BlockStore
+from distlandscape.runtime.local import default_device
+from distlandscape.studies.context import build_objective
+from distlandscape.training.projections import Projection, make_projection
+from distlandscape.training.rows import AllRows
+from distlandscape.training.subspace import Recipe, Trained, train_pack
+
+FULL = "full"  # the kind of a training without a plane
+# What says which trainings there are, and not what one of them is.
+SWEEP = {"kinds", "burn_in", "dims", "rounds", "seeds", "budget_trainings", "budget_minutes"}
+
+
+@dataclass(frozen=True)
+class PackTask:
+    """Trainings of some seeds in planes of one kind, dimension and burn-in.
+
+    Attributes:
+        train: path and digest of the store that is trained on.
+        test: the same of the held-out samples; None keeps the last ``hold_out`` of the samples for that.
+    """
+
+    config: RunConfig
+    train: tuple[str, str]
+    test: tuple[str, str] | None
+    kind: str
+    burn_in: int
+    dim: int
+    seeds: tuple[int, ...]
+
+    @property
+    def key(self) -> str:
+        """Hash of all that decides the numbers of the pack."""
+        sections = {"data", "model", "objective", "train"}
+        tree = self.config.model_dump(mode="json", include=sections)
+        tree["hyperplane"] = self.config.hyperplane.model_dump(mode="json", exclude=SWEEP)
+        what = [tree, self.train[1], self.test and self.test[1], self.kind, self.burn_in, self.dim, self.seeds]
+        return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def perform(task: PackTask) -> dict[str, Any]:
+    """Train the pack; its members' outcomes as plain values.
+
+    Cost: steps × members products of A and of Aᵀ, gradients of a mini-batch, and the evaluations.
+    """
+    began = time.monotonic()
+    c, h = task.config, task.config.hyperplane
+    store, rows, held_out = _samples(task.train, task.test, h.hold_out)
+    test = BlockStore.open(task.test[0]) if task.test is not None else None
+    objectives = [build_objective(_seeded(c, seed), store, test) for seed in task.seeds]
+    assert c.train.steps is not None, "the runner resolves train.steps"
+    full = Recipe(
+        steps=c.train.steps,
+        learning_rate=c.train.learning_rate,
+        optimizer=c.train.optimizer,
+        momentum=c.train.momentum,
+        schedule=c.train.schedule,
+        warmup_steps=c.train.warmup_steps,
+        batch_size=c.train.batch_size,
+        evaluate_every=h.evaluate_every,
+    )
+    device = default_device()
+    if task.kind == FULL:
+        trained = train_pack(objectives, None, task.seeds, rows, held_out, full, device=device)
+        return _plain(task, trained, FULL, began)
+    confined = Recipe(
+        steps=h.steps or c.train.steps,
+        learning_rate=h.learning_rate,
+        optimizer=h.optimizer,
+        momentum=c.train.momentum,
+        schedule=c.train.schedule,
+        warmup_steps=c.train.warmup_steps,
+        batch_size=c.train.batch_size,
+        evaluate_every=h.evaluate_every,
+        stop_at=h.target_accuracy if h.stop_at_target else None,
+    )
+    planes = _planes(task, objectives[0].parameters)
+    trained = train_pack(
+        objectives,
+        planes,
+        task.seeds,
+        rows,
+        held_out,
+        confined,
+        burn_in=full if task.burn_in else None,
+        burn_in_steps=task.burn_in,
+        device=device,
+    )
+    return _plain(task, trained, planes[0].kind, began)
+
+
+def _planes(task: PackTask, parameters: int) -> list[Projection]:
+    """A plane a seed, or one for all; planes of different dimensions have nothing in common."""
+    h = task.config.hyperplane
+
+    def plane(member: str) -> Projection:
+        name = f"{h.seed if h.shared_plane else ''}/{member}/{task.dim}"
+        seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:7])
+        # The members of a pack are in memory together.
+        memory = h.memory_mb * 2**20 // (1 if h.shared_plane else len(task.seeds))
+        return make_projection(task.kind, parameters, task.dim, seed, memory)
+
+    if h.shared_plane:
+        return [plane("shared")] * len(task.seeds)
+    return [plane(str(seed)) for seed in task.seeds]
+
+
+@functools.lru_cache(maxsize=1)
+def _samples(
+    train: tuple[str, str], test: tuple[str, str] | None, hold_out: float
+) -> tuple[BlockStore, AllRows, AllRows]:
+    """What a worker keeps from task to task."""
+    store = BlockStore.open(train[0])
+    rows = AllRows.of(store)
+    if test is not None:
+        return store, rows, AllRows.of(BlockStore.open(test[0]))
+    kept = held_out_samples(len(rows), hold_out)
+    cut = len(rows) - kept  # the store's order is a random one already
+    return store, AllRows(rows.x[:cut], rows.y[:cut]), AllRows(rows.x[cut:], rows.y[cut:])
+
+
+def held_out_samples(samples: int, share: float) -> int:
+    """How many of the samples are kept for testing, at least one."""
+    return max(1, round(share * samples))
+
+
+def _seeded(config: RunConfig, seed: int) -> RunConfig:
+    """The configuration whose initial weights are those of ``seed``; given weights stay."""
+    return config.model_copy(update={"train": config.train.model_copy(update={"seed": seed})})
+
+
+def _plain(task: PackTask, trained: list[Trained], made: str, began: float) -> dict[str, Any]:
+    members = []
+    for seed, one in zip(task.seeds, trained, strict=True):
+        curve = [[p.step, _finite(p.batch_loss), _finite(p.loss), p.accuracy] for p in one.curve]
+        numbers = {"loss": _finite(one.loss), "accuracy": one.accuracy, "distance": _finite(one.distance)}
+        members.append({"seed": seed, "status": one.status, "steps": one.steps, **numbers, "curve": curve})
+    where = {"kind": task.kind, "made": made, "burn_in": task.burn_in, "dim": task.dim}
+    return {"key": task.key, **where, "seconds": time.monotonic() - began, "members": members}
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -1,0 +1,248 @@
+"""The hyperplane command: numbers, order, resume, budget, MLflow, page; trainings are short."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+
+import distlandscape as dl
+from distlandscape.cli.main import main
+from distlandscape.config import load_config
+from distlandscape.models import build_model
+from distlandscape.studies import hyperplane as study
+from distlandscape.studies.hyperplane_task import PackTask, perform
+from distlandscape.training.rows import AllRows
+from distlandscape.training.subspace import Recipe, train_pack
+
+KEYS = [
+    "data.samples=300",
+    "model.options={hidden: [12]}",
+    "train.steps=60",
+    "train.batch_size=32",
+    "train.optimizer=adam",
+    "train.learning_rate=0.01",
+    "hyperplane.learning_rate=0.1",
+    "hyperplane.dims=[2, 16, 400]",
+    "hyperplane.rounds=1",
+    "hyperplane.seeds=3",
+    "hyperplane.pack=2",
+    "hyperplane.evaluate_every=20",
+]
+WORDS = [word for key in KEYS for word in ("--set", key)]
+
+
+def run(out, capfd, *more, code=0, workers="0"):
+    assert main(["hyperplane", *WORDS, *more, "--workers", workers, "--out", str(out), "--json"]) == code
+    return json.loads(capfd.readouterr().out)
+
+
+def trials(path):
+    return dl.open_run(path).log.events("trial")
+
+
+NUMBERS = ("d_int90", "dimensions", "series", "trainings", "metrics")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, empty_database):
+    """One finished run, and where MLflow has it."""
+    out = tmp_path_factory.mktemp("whole")
+    (out / "mlflow.db").write_bytes(empty_database.read_bytes())
+    assert main(["hyperplane", *WORDS, "--workers", "0", "--out", str(out)]) == 0
+    (path,) = (file.parent for file in out.glob("*/run.json"))
+    return dl.open_run(path)
+
+
+def test_result_has_what_was_promised(whole):
+    result = whole.result
+    assert {"run_id", "run_dir", "report", "d_int90", "dimensions"} <= set(result)
+    found = result["d_int90"]
+    assert {"value", "low", "high", "baseline", "threshold"} <= set(found)
+    assert found["threshold"] == pytest.approx(0.9 * found["baseline"])
+    assert found["below"] <= found["value"] <= found["at"]
+    assert result["status"] == "done"
+    rows = [row for row in result["dimensions"] if row["kind"] != "full"]
+    reached = [row["dimension"] for row in rows if row["accuracy"] >= found["threshold"]]
+    assert min(reached) == found["at"]
+    grid = [row["dimension"] for row in rows]
+    assert grid == sorted(grid)
+    assert {2, 16, 400} < set(grid)  # refined
+    assert min(set(grid) - {2, 16, 400}) > 16
+
+
+def test_tables_say_the_same(whole):
+    trainings = whole.table("trainings").to_pylist()
+    assert len(trainings) == whole.result["trainings"]
+    for row in whole.result["dimensions"]:
+        mine = [t for t in trainings if (t["kind"], t["dimension"]) == (row["kind"], row["dimension"])]
+        assert [t["seed"] for t in mine] == [0, 1, 2]
+        accuracies = [t["accuracy"] for t in mine]
+        assert row["accuracy"] == pytest.approx(np.mean(accuracies))
+        assert row["success"] == np.mean([a >= whole.result["d_int90"]["threshold"] for a in accuracies])
+        assert row["success_low"] <= row["success"] <= row["success_high"]
+    curves = whole.table("curves").to_pylist()
+    assert {row["step"] for row in curves} == {0, 20, 40, 60}
+    last = {(r["kind"], r["dimension"], r["seed"]): r["accuracy"] for r in curves if r["step"] == 60}
+    assert all(last[t["kind"], t["dimension"], t["seed"]] == t["accuracy"] for t in trainings)
+
+
+def test_a_training_is_the_one_of_its_seed(whole):
+    """Model, samples and plane put together by hand; the held-out samples are the last fifth."""
+    store = dl.data.load_source("digits", samples=300)
+    rows = AllRows.of(store)
+    objective = dl.Objective(build_model("mlp", (1, 8, 8), 10, {"hidden": [12]}, 1), store)
+    recipe = Recipe(steps=60, learning_rate=0.01, optimizer="adam", batch_size=32, evaluate_every=20)
+    (one,) = train_pack(
+        [objective], None, [1], AllRows(rows.x[:240], rows.y[:240]), AllRows(rows.x[240:], rows.y[240:]), recipe
+    )
+    (found,) = [t for t in whole.table("trainings").to_pylist() if (t["kind"], t["seed"]) == ("full", 1)]
+    assert found["loss"] == pytest.approx(one.loss, rel=1e-3)  # a pack's float32 against a single one's
+    assert found["distance"] == pytest.approx(one.distance, rel=1e-3)
+
+
+def test_mlflow_has_a_child_a_dimension(whole):
+    client = MlflowClient(f"sqlite:///{whole.path.parent}/mlflow.db")
+    parent = client.get_run(whole.result["run_id"])
+    kept = f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'"
+    children = client.search_runs([parent.info.experiment_id], kept)
+    rows = whole.result["dimensions"]
+    names = {f"{row['kind']}-{row['burn_in']}-d-{row['dimension']:06d}": row for row in rows}
+    assert {child.info.run_name for child in children} == set(names)
+    for child in children:
+        row = names[child.info.run_name]
+        series = f"{row['kind']}-{row['burn_in']}"
+        assert child.data.metrics[f"{series}/accuracy"] == row["accuracy"]
+    history = client.get_metric_history(parent.info.run_id, "auto-0/accuracy")
+    assert sorted(point.step for point in history) == [r["dimension"] for r in rows if r["kind"] == "auto"]
+    assert parent.data.metrics["d_int90/auto-0"] == whole.result["d_int90"]["value"]
+
+
+def test_page(whole):
+    page = (whole.path / "report.html").read_text(encoding="utf-8")
+    assert "Training in a random plane of dimension" in page
+    assert sorted(file.stem for file in (whole.path / "figures").iterdir()) == ["curves", "dimensions", "success"]
+    assert "Parts are missing" not in page
+
+
+def test_killed_and_resumed_trains_nothing_twice(tmp_path, capfd, monkeypatch, tracked, whole):
+    out, real, calls, done = tracked(tmp_path), study.perform, [], 5
+
+    def dies(task):
+        if len(calls) == done:
+            raise MemoryError("on purpose")
+        calls.append(task.key)
+        return real(task)
+
+    monkeypatch.setattr(study, "perform", dies)
+    assert main(["hyperplane", *WORDS, "--workers", "0", "--out", str(out)]) == 1
+    monkeypatch.setattr(study, "perform", lambda task: calls.append(task.key) or real(task))
+    capfd.readouterr()
+    assert main(["resume", str(out), "--json"]) == 0
+    result = json.loads(capfd.readouterr().out)
+    assert len(set(calls)) == len(calls) == len(trials(result["run_dir"]))
+    assert all(result[name] == whole.result[name] for name in NUMBERS)
+
+
+def test_packs_and_their_keys(tmp_path):
+    config = load_config(None, KEYS)
+    task = PackTask(config, ("a", "1"), None, "dense", 0, 8, (0, 1))
+    assert task.key == dataclasses.replace(task, train=("elsewhere", "1")).key  # the digest counts, not the path
+    more = load_config(None, [*KEYS, "hyperplane.dims=[3]", "hyperplane.budget_trainings=99", "runtime.workers=7"])
+    assert task.key == dataclasses.replace(task, config=more).key
+    for changed in (
+        dataclasses.replace(task, dim=9),
+        dataclasses.replace(task, kind="hashed"),
+        dataclasses.replace(task, burn_in=1),
+        dataclasses.replace(task, seeds=(0,)),
+        dataclasses.replace(task, train=("a", "2")),
+        dataclasses.replace(task, config=load_config(None, [*KEYS, "hyperplane.learning_rate=0.2"])),
+    ):
+        assert changed.key != task.key
+
+
+def test_kinds_starts_and_targets_are_compared(tmp_path, capfd, tracked):
+    sets = ["hyperplane.kinds=[hashed, fastfood]", "hyperplane.burn_in=[0, 10]", "hyperplane.rounds=0"]
+    sets += ["hyperplane.target_accuracy=0.6", "hyperplane.dims=[8, 256]", "hyperplane.seeds=2"]
+    result = run(tracked(tmp_path), capfd, *(word for s in sets for word in ("--set", s)))
+    named = [(one["kind"], one["burn_in"]) for one in result["series"]]
+    assert named == [("hashed", 0), ("hashed", 10), ("fastfood", 0), ("fastfood", 10)]
+    assert result["trainings"] == 2 * (1 + 4 * 2)
+    assert result["target"]["threshold"] == 0.6
+    small = {(r["kind"], r["burn_in"]): r["accuracy"] for r in result["dimensions"] if r["dimension"] == 8}
+    assert small["hashed", 10] > small["hashed", 0]  # a burnt-in start is better than a random one
+    for row in result["dimensions"]:
+        trainings = dl.open_run(result["run_dir"]).table("trainings").to_pylist()
+        mine = [t["accuracy"] for t in trainings if all(t[k] == row[k] for k in ("kind", "burn_in", "dimension"))]
+        assert row["success"] == pytest.approx(np.mean([a >= 0.6 for a in mine]))
+
+
+def test_one_plane_for_all_seeds(tmp_path, capfd, tracked):
+    sets = [
+        "hyperplane.shared_plane=true",
+        "hyperplane.kinds=[dense]",
+        "hyperplane.dims=[16, 400]",
+        "hyperplane.rounds=0",
+    ]
+    result = run(tracked(tmp_path), capfd, *(word for s in sets for word in ("--set", s)))
+    assert result["planes"] == "one for all seeds of a dimension"
+    assert "One plane a dimension." in (dl.open_run(result["run_dir"]).path / "report.html").read_text()
+
+
+def test_a_budget_ends_the_sweep_with_what_there_is(tmp_path, capfd, tracked):
+    result = run(tracked(tmp_path), capfd, "--budget", "11", code=3)
+    assert result["trainings"] == 11
+    assert result["budget_ended"]
+    assert "the budget ended first" in result["status"]
+    assert [row["dimension"] for row in result["dimensions"] if row["kind"] == "auto"] == [2, 16]
+
+
+def test_no_time_left(tmp_path, capfd, tracked):
+    assert main(["hyperplane", *WORDS, "--budget", "0.00001m", "--workers", "0", "--out", str(tracked(tmp_path))]) == 2
+    assert "the budget ended before the full space was trained" in capfd.readouterr().err
+
+
+def test_planes_of_a_task_are_of_its_seed_and_dimension(tmp_path):
+    store = dl.data.load_source("digits", samples=100, into=tmp_path / "s.arrow")
+    config = load_config(None, [*KEYS, "train.steps=3"])
+    task = PackTask(config, (str(store.path), store.digest), None, "dense", 0, 8, (0, 1))
+    both, one = perform(task), perform(dataclasses.replace(task, seeds=(1,)))
+    assert both["members"][1]["accuracy"] == one["members"][0]["accuracy"]
+    assert both["members"][1]["distance"] == pytest.approx(one["members"][0]["distance"], rel=1e-4)
+    assert both["members"][0]["distance"] != pytest.approx(one["members"][0]["distance"], rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        ("hyperplane.dims=[100000]", "dimension d=100000 does not fit 910 parameters"),
+        ("hyperplane.dims=[0]", "dimension d=0 does not fit 910 parameters"),
+        ("hyperplane.dims=[]", "at least 1 item"),
+        ("hyperplane.dims=[5, 5]", "names one twice"),
+        ("hyperplane.kinds=[walsh]", "'auto', 'dense'"),
+        ("hyperplane.burn_in=[70]", "goes beyond train.steps=60"),
+        ("hyperplane.seeds=1", "greater than or equal to 2"),
+        ("hyperplane.budget_trainings=0", "greater than or equal to 1"),
+        ("hyperplane.budget_trainings=1", "allows no training: a pack has 2"),
+        ("hyperplane.budget_minutes=0", "greater than 0"),
+        ("hyperplane.stop_at_target=true", "needs a hyperplane.target_accuracy"),
+        ("hyperplane.hold_out=1", "less than 1"),
+        ("data.samples=1", "leaves none to train on"),
+        ("train.steps=0", "leaves nothing to train"),
+        ("hyperplane.size=3", "unknown configuration key 'hyperplane.size'"),
+    ],
+)
+def test_bad_input(tmp_path, capfd, key, message):
+    assert main(["hyperplane", *WORDS, "--set", key, "--workers", "0", "--out", str(tmp_path / "out")]) == 2
+    err = capfd.readouterr().err
+    assert message in err
+    assert len(err.splitlines()) == 1
+    assert not list(tmp_path.glob("out/*"))
+
+
+def test_a_budget_in_no_unit(tmp_path, capfd):
+    assert main(["hyperplane", *WORDS, "--budget", "3 hours", "--out", str(tmp_path / "out")]) == 2
+    assert "neither a number of trainings" in capfd.readouterr().err
