@@ -81,7 +81,9 @@ class TrainConfig(_Section):
     warmup_steps: Integer = Field(0, ge=0, description="steps over which the learning rate rises to its value")
     batch_size: Integer = Field(128, ge=1)
     checkpoints: Integer | None = Field(
-        None, ge=1, description="how many weights are kept, the last among them; None: 1, for the train command 10"
+        None,
+        ge=1,
+        description="how many weights are kept, the last among them; None: 1, for train 10, for clustering 5",
     )
 
 
@@ -98,6 +100,17 @@ class SpectrumConfig(_Section):
     density_draws: Integer = Field(2, ge=1)
     density_steps: Integer = Field(80, ge=2)
     trace_probes: Integer = Field(16, ge=2)
+
+
+class HierarchyConfig(_Section):
+    """What the hierarchy study measures, and how exactly."""
+
+    k: Integer | None = Field(None, ge=1, description="leading eigenpairs; None: two more than there are classes")
+    tol: Real = Field(1e-3, gt=0, lt=1, description="residual relative to each |eigenvalue|")
+    max_steps: Integer | None = Field(None, ge=2)
+    seed: Integer = Field(0, ge=0, le=MAX_SEED)
+    trace_probes: Integer = Field(32, ge=2, description="where traces of G2 and G3 are too large to be exact")
+    kernel: bool = Field(False, description="the kernel of all samples too, at most 10,000 samples × classes")
 
 
 class TheorySet(_Section):
@@ -160,6 +173,7 @@ class RunConfig(_Section):
     objective: ObjectiveConfig = ObjectiveConfig()
     train: TrainConfig = TrainConfig()
     spectrum: SpectrumConfig = SpectrumConfig()
+    hierarchy: HierarchyConfig = HierarchyConfig()
     theory: TheoryConfig = TheoryConfig()
     runtime: RuntimeConfig = RuntimeConfig()
     tracking: TrackingConfig = TrackingConfig()

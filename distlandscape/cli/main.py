@@ -13,7 +13,18 @@ from typing import TextIO
 
 from distlandscape.errors import InputError, Interrupted
 
-COMMANDS = ("quickstart", "train", "spectrum", "data", "theory", "resume", "report", "mlflow_sync")
+COMMANDS = (
+    "quickstart",
+    "train",
+    "spectrum",
+    "clustering",
+    "hierarchy",
+    "data",
+    "theory",
+    "resume",
+    "report",
+    "mlflow_sync",
+)
 DONE, FAILED, BAD_INPUT, UNCONVERGED, INTERRUPTED = 0, 1, 2, 3, 130
 
 

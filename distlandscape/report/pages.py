@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from distlandscape.errors import InputError
-from distlandscape.report import spectrum, theory, train
+from distlandscape.report import clustering, hierarchy, spectrum, theory, train
 from distlandscape.report.figure import StudyPage
 
-PAGES = {"spectrum": spectrum.PAGE, "quickstart": spectrum.PAGE, "train": train.PAGE, "theory": theory.PAGE}
+PAGES = {
+    "spectrum": spectrum.PAGE,
+    "quickstart": spectrum.PAGE,
+    "train": train.PAGE,
+    "theory": theory.PAGE,
+    "clustering": clustering.PAGE,
+    "hierarchy": hierarchy.PAGE,
+}
 
 
 def study_page(study: str) -> StudyPage:

@@ -18,6 +18,7 @@ from distlandscape.runtime import LocalRunner, Pool
 from distlandscape.runtime import clustering as module
 from distlandscape.runtime.classes import class_counts
 from distlandscape.runtime.clustering import clustering, first_logits, freezing
+from distlandscape.runtime.hierarchy import BetweenLogits, class_means, level_traces
 from tests.helpers import Dense, bias_free
 
 LABELS = [0] * 9 + [1] * 5 + [2] * 2 + [3] * 3
@@ -166,8 +167,13 @@ def test_one_logit_is_refused():
 @pytest.mark.ray
 @pytest.mark.parametrize(("workers", "transport"), [(3, "store"), (2, "collective")])
 def test_the_same_bits_on_workers(objective, ray_session, workers, transport):
-    here = clustering(objective, LocalRunner(threads=1))
+    v = torch.ones(1, objective.parameters)
+    here, means = clustering(objective, LocalRunner(threads=1)), class_means(objective)
     with Pool(workers, threads=1, transport=transport) as pool:
         there = clustering(objective, pool)
-    for name, value in vars(here).items():
-        assert np.array_equal(value, getattr(there, name)), name
+        for name, value in vars(here).items():
+            assert np.array_equal(value, getattr(there, name)), name
+        for name, value in vars(class_means(objective, pool)).items():
+            assert np.array_equal(value, getattr(means, name)), name
+        assert torch.equal(BetweenLogits(objective, pool).apply(v), BetweenLogits(objective).apply(v))
+        assert level_traces(objective, means, pool) == level_traces(objective, means)
