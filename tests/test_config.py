@@ -201,7 +201,7 @@ def test_enough_numbers_were_tried():
     ("assignment", "message"),
     [
         ("spectrum.kk=1", r"unknown configuration key 'spectrum\.kk'; known here: density_draws, density_steps, "),
-        ("spectra.k=1", "unknown configuration key 'spectra'; known here: data, model, objective, runtime"),
+        ("spectra.k=1", "unknown configuration key 'spectra'; known here: data, hierarchy, model, objective, runtime"),
         ("a.b.c.d=1", "unknown configuration key 'a'"),
         ("1=2", "unknown configuration key '1'"),
         ("spectrum.k.j=1", "'spectrum.k' is"),

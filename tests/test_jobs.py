@@ -19,7 +19,7 @@ def test_there_are_jobs():
 
 @pytest.mark.parametrize("file", JOBS, ids=lambda file: file.stem)
 def test_job_is_valid(file):
-    study = "train" if file.stem.endswith("train") else "spectrum"
+    study = next((name for name in STUDIES if file.stem.endswith(name)), "spectrum")
     assert f"distlandscape {study} --config jobs/{file.name}" in file.read_text()
     config = resolve(load_config(file, ["data.samples=200"]), study)
     try:
