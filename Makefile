@@ -20,7 +20,7 @@ DOCS := $(VENV)/.installed-docs
 # Two pips must never write into one environment at the same time.
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-browser lint docs bench bench-memory theory-table clean
+.PHONY: help quickstart test test-browser lint docs bench bench-memory theory-table class-tables clean
 
 help:
 	@echo "make quickstart    train a small network, measure its Hessian spectrum, print where the page is"
@@ -31,6 +31,7 @@ help:
 	@echo "make bench         cost of a product in gradients, beside a peer and over Ray workers (Markdown)"
 	@echo "make bench-memory  resident memory of each process while 1 GB is imported and measured (Markdown)"
 	@echo "make theory-table  the tables of docs/theory.md: formulas beside simulations"
+	@echo "make class-tables  the tables of docs/results-classes.md: class geometry of small networks"
 	@echo "make clean         remove .venv, caches and built documentation; results/ is kept"
 
 $(VENV)/pyvenv.cfg:
@@ -94,6 +95,9 @@ bench-memory: $(TEST)
 
 theory-table: $(TEST)
 	$(BIN)/python -m tests.benchmarks.theory
+
+class-tables: $(TEST)
+	$(BIN)/python -m tests.benchmarks.classes
 
 clean:
 	rm -rf $(VENV) build dist docs/_build docs/jupyter_execute
