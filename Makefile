@@ -20,7 +20,7 @@ DOCS := $(VENV)/.installed-docs
 # Two pips must never write into one environment at the same time.
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-browser lint docs bench bench-coverage bench-memory bench-scaling faults bench-planes theory-table clean
+.PHONY: help quickstart test test-browser lint docs bench bench-coverage bench-memory bench-scaling faults bench-planes theory-table class-tables clean
 
 help:
 	@echo "make quickstart    train a small network, measure its Hessian spectrum, print where the page is"
@@ -35,6 +35,7 @@ help:
 	@echo "make faults        kill, stop, starve and cut off whole runs at random moments; are their numbers the same?"
 	@echo "make bench-planes  products with random planes, packed trainings and the digits sweep (Markdown)"
 	@echo "make theory-table  the tables of docs/theory.md: formulas beside simulations"
+	@echo "make class-tables  the tables of docs/results-classes.md: class geometry of small networks"
 	@echo "make clean         remove .venv, caches and built documentation; results/ is kept"
 
 $(VENV)/pyvenv.cfg:
@@ -110,6 +111,9 @@ bench-planes: $(TEST)
 
 theory-table: $(TEST)
 	$(BIN)/python -m tests.benchmarks.theory
+
+class-tables: $(TEST)
+	$(BIN)/python -m tests.benchmarks.classes
 
 clean:
 	rm -rf $(VENV) build dist docs/_build docs/jupyter_execute

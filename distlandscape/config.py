@@ -91,7 +91,9 @@ class TrainConfig(_Section):
     warmup_steps: Integer = Field(0, ge=0, description="steps over which the learning rate rises to its value")
     batch_size: Integer = Field(128, ge=1)
     checkpoints: Integer | None = Field(
-        None, ge=1, description="how many weights are kept, the last among them; None: 1, for the train command 10"
+        None,
+        ge=1,
+        description="how many weights are kept, the last among them; None: 1, for train 10, for clustering 5",
     )
 
 
@@ -119,6 +121,17 @@ class SpectrumConfig(_Section):
         None, description="all, or patterns of layer names: measure each one's diagonal block, too"
     )
     layer_density_steps: Integer | None = Field(None, ge=2, description="None: no density of each layer's block")
+
+
+class HierarchyConfig(_Section):
+    """What the hierarchy study measures, and how exactly."""
+
+    k: Integer | None = Field(None, ge=1, description="leading eigenpairs; None: two more than there are classes")
+    tol: Real = Field(1e-3, gt=0, lt=1, description="residual relative to each |eigenvalue|")
+    max_steps: Integer | None = Field(None, ge=2)
+    seed: Integer = Field(0, ge=0, le=MAX_SEED)
+    trace_probes: Integer = Field(32, ge=2, description="where traces of G2 and G3 are too large to be exact")
+    kernel: bool = Field(False, description="the kernel of all samples too, at most 10,000 samples × classes")
 
 
 class TheorySet(_Section):
@@ -228,6 +241,7 @@ class RunConfig(_Section):
     objective: ObjectiveConfig = ObjectiveConfig()
     train: TrainConfig = TrainConfig()
     spectrum: SpectrumConfig = SpectrumConfig()
+    hierarchy: HierarchyConfig = HierarchyConfig()
     theory: TheoryConfig = TheoryConfig()
     hyperplane: HyperplaneConfig = HyperplaneConfig()
     runtime: RuntimeConfig = RuntimeConfig()

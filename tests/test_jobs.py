@@ -20,7 +20,7 @@ def test_there_are_jobs():
 
 @pytest.mark.parametrize("file", JOBS, ids=lambda file: file.stem)
 def test_job_is_valid(file):
-    study = next((s for s in ("train", "hyperplane") if file.stem.endswith(s)), "spectrum")
+    study = next((name for name in (*STUDIES, "hyperplane") if file.stem.endswith(name)), "spectrum")
     assert f"distlandscape {study} --config jobs/{file.name}" in file.read_text()
     config = resolve(load_config(file, ["data.samples=200"]), study)
     try:

@@ -13,7 +13,19 @@ from typing import TextIO
 
 from distlandscape.errors import InputError, Interrupted
 
-COMMANDS = ("quickstart", "train", "spectrum", "hyperplane", "data", "theory", "resume", "report", "mlflow_sync")
+COMMANDS = (
+    "quickstart",
+    "train",
+    "spectrum",
+    "clustering",
+    "hierarchy",
+    "hyperplane",
+    "data",
+    "theory",
+    "resume",
+    "report",
+    "mlflow_sync",
+)
 DONE, FAILED, BAD_INPUT, UNCONVERGED, INTERRUPTED = 0, 1, 2, 3, 130
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 def summary_lines(study: str, result: dict[str, Any]) -> list[str]:
     """A few lines for people from the result.json of a study."""
-    lines = {"train": _train, "theory": _theory, "hyperplane": _hyperplane}.get(study, _spectrum)(result)
+    lines = SUMMARIES.get(study, _spectrum)(result)
     return [
         "",
         *lines,
@@ -101,6 +101,51 @@ def _hyperplane(result: dict[str, Any]) -> list[str]:
     ]
 
 
+def _clustering(result: dict[str, Any]) -> list[str]:
+    told = {
+        "q_SLSC": ("q_slsc", "same logit, both of its class"),
+        "q_SLDC": ("q_sldc", "same logit, different classes"),
+        "q_SL": ("q_sl", "same logit, any pair"),
+        "q_DL": ("q_dl", "different logits, any pair"),
+        "q_DL, μ = ν": ("q_dl_same_sample", "different logits of one sample"),
+    }
+    share = f"{result['sigma_z_over_scale']:.3f} of the freezing scale"
+    return [
+        f"logit gradients of {_subject(result)}",
+        f"  {_loss(result['loss'], result['accuracy'])}",
+        "",
+        "  mean cosine of pairs of logit gradients",
+        *(f"  {name:<12}{result[key]:>9.4f}  {meaning}" for name, (key, meaning) in told.items()),
+        f"  q_SLSC ≥ q_SL ≥ 5 |q_DL| {'holds' if result['ordering']['holds'][-1] else 'does not hold'}",
+        "",
+        f"  length {result['length_mean']:.4g}, sd {result['length_sd']:.2g}",
+        f"  σ_z {result['sigma_z']:.4g}, {share}; E Σp² {result['sum_p2']:.4f}; entropy {result['entropy']:.4f} nats",
+        f"  {result['passes']} passes in {result['wall_s']:.0f} s",
+    ]
+
+
+def _hierarchy(result: dict[str, Any]) -> list[str]:
+    columns = ("eigenvalues", "residuals", "belongs_to", "own_cosine", "own_span")
+    rows = zip(*(result[name][:12] for name in columns), strict=True)
+    traces = result["traces"]
+    shares = ", ".join(f"G{i} {100 * value / traces['total']:.1f} %" for i, value in enumerate(traces["levels"]))
+    return [
+        f"class structure of {_subject(result)}",
+        f"  {_loss(result['loss'], result['accuracy'])}",
+        "",
+        "  outliers of the Hessian, the class mean next to each, squared cosine with it, share in the span of all",
+        "        eigenvalue    residual  class  cosine²    span",
+        *(
+            f"  {f'λ{i + 1}':>4}  {v:>12.6g}  {r:>9.1e}  {c:>5}  {q:>7.3f}  {s:>6.3f}"
+            for i, (v, r, c, q, s) in enumerate(rows)
+        ),
+        "",
+        f"  Tr G       {traces['total']:.6g}: {shares}",
+        f"  G0         {', '.join(f'{value:.4g}' for value in result['g0'][:10])}",
+        f"  status     {result['status']}; {result['passes']} passes in {result['wall_s']:.0f} s",
+    ]
+
+
 def _subject(result: dict[str, Any]) -> str:
     return f"{result['model']} on {result['samples']:,} samples, P = {result['parameters']:,}"
 
@@ -111,3 +156,12 @@ def _loss(loss: float, accuracy: float | None) -> str:
 
 def _with_error(estimate: dict[str, float]) -> str:
     return f"{estimate['value']:.6g} ± {estimate['stderr']:.2g}"
+
+
+SUMMARIES = {
+    "train": _train,
+    "theory": _theory,
+    "clustering": _clustering,
+    "hierarchy": _hierarchy,
+    "hyperplane": _hyperplane,
+}

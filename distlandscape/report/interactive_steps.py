@@ -19,7 +19,7 @@ LINEAR = 0.4  # length of the stretch from step 0 to 1, in decades
 def confinement(view: RunView) -> Json:
     """The gradient's share in the top k eigenvectors beside its nulls."""
     figure = layout(460, legend_y=-0.17)
-    figure["xaxis"] = _step_axis(view.confinement[0].step)
+    figure["xaxis"] = step_axis(view.confinement[0].step)
     figure["yaxis"] = axis(words.FRACTION, (0, 1), range=[-0.02, 1.03])
     curves = zip(view.confinement, SERIES, strict=False)
     return {"data": [part for curve, colour in curves for part in _curve(curve, colour)], "layout": figure}
@@ -27,7 +27,7 @@ def confinement(view: RunView) -> Json:
 
 def _curve(curve: Confinement, colour: str) -> list[Json]:
     """One k: the gradient, the share null with its band, the uniform null."""
-    x, name = [_place(step) for step in curve.step], words.curve_name(curve)
+    x, name = [place(step) for step in curve.step], words.curve_name(curve)
     group: Json = {"legendgroup": name}
     shown: Json = {"customdata": floats(curve.step), **group}
     shown["hovertemplate"] = f"step %{{customdata:,}}<br>%{{y:.3~g}}<extra>{name}</extra>"
@@ -54,7 +54,7 @@ def checkpoints(view: RunView) -> Json:
     figure = layout(540, legend_y=0, showlegend=False)
     figure["margin"]["t"] = 40
     rows = ((0.70, 1.0), (0.35, 0.65), (0.0, 0.30))
-    figure["xaxis"] = {**_step_axis(step), "anchor": "y3"}
+    figure["xaxis"] = {**step_axis(step), "anchor": "y3"}
     data: list[Json] = []
     for n, row, (name, (label, colour)) in zip(("", "2", "3"), rows, words.CHECKPOINTS.items(), strict=True):
         values = view.checkpoints[name]
@@ -63,7 +63,7 @@ def checkpoints(view: RunView) -> Json:
         figure[f"yaxis{n}"] = axis(label, row, **scale, **limits)
         hover = f"step %{{customdata:,}}<br>{label} %{{y:.4~g}}<extra></extra>"
         look: Json = {"line": {"color": f"@{colour}", "width": 2}, "marker": {"size": 6}, "hovertemplate": hover}
-        points = trace("lines+markers", [_place(s) for s in step], floats(values), customdata=floats(step), **look)
+        points = trace("lines+markers", [place(s) for s in step], floats(values), customdata=floats(step), **look)
         data.append({**points, "yaxis": f"y{n}"})
     return {"data": data, "layout": figure}
 
@@ -77,7 +77,7 @@ def training(view: RunView) -> Json:
     domains = [(0.56, 1.0), (0.28, 0.50), (0.0, 0.22)] if classes else [(0.34, 1.0), (0.0, 0.26)]
     last = len(domains)
     figure = layout(560, legend_y=-0.14)
-    figure["xaxis"] = {**_step_axis(step), "anchor": f"y{last}"}
+    figure["xaxis"] = {**step_axis(step), "anchor": f"y{last}"}
     losses = np.concatenate([loss, kept.get("loss", []), kept.get("test_loss", [])])
     scale = logarithmic() if (losses > 0).all() else {}
     figure["yaxis"] = axis("loss", domains[0], **scale)
@@ -100,22 +100,23 @@ def training(view: RunView) -> Json:
 def _line(step: Array, values: Array, n: str, what: str, name: str = "", mode: str = "lines", **look: Any) -> Json:
     """Values against steps in the panel with the axis ``yN``; all panels share one axis of steps."""
     hover = f"step %{{customdata:,}}<br>{what} %{{y:.4~g}}<extra></extra>"
-    points = trace(mode, [_place(s) for s in step], floats(values), name, customdata=floats(step), **look)
+    points = trace(mode, [place(s) for s in step], floats(values), name, customdata=floats(step), **look)
     return {**points, "yaxis": f"y{n}", "hovertemplate": hover}
 
 
-def _place(step: float) -> float:
+def place(step: float) -> float:
     """Where a step is drawn: logarithmic from 1 on, with room for step 0 (plotly has no such axis)."""
     return LINEAR * (step - 1) if step < 1 else math.log10(step)
 
 
-def _step_axis(step: Array) -> Json:
+def step_axis(step: Array) -> Json:
+    """The axis of steps; values go through ``place``."""
     last = max(float(step.max()), 1.0)
     ticks = [0.0, *(10.0**power for power in range(9) if 10.0**power <= last)]
     return axis(
         words.STEP,
         (0, 1),
-        range=[-LINEAR - 0.08, _place(last) + 0.08],
-        tickvals=[_place(tick) for tick in ticks],
+        range=[-LINEAR - 0.08, place(last) + 0.08],
+        tickvals=[place(tick) for tick in ticks],
         ticktext=[f"{int(tick):,}" for tick in ticks],
     )

@@ -13,7 +13,7 @@ from distlandscape.config import RunConfig, validate_config
 from distlandscape.errors import InputError
 from distlandscape.objective import Objective
 from distlandscape.record.run import Run, require_writable
-from distlandscape.studies import hyperplane, spectrum, theory, train
+from distlandscape.studies import clustering, hierarchy, hyperplane, spectrum, theory, train
 from distlandscape.studies.checkpoints import check_training, steps_trained, trained_checkpoints
 from distlandscape.studies.context import StudyContext, build_objective
 from distlandscape.studies.execute import MakePage, Outcome, execute, make_runner
@@ -35,9 +35,16 @@ class Study(Protocol):
         """Measure, stage by stage; returns the summary, with a status of COMPLETE or what was not reached and why."""
 
 
-STUDIES: dict[str, Study] = {"spectrum": spectrum, "quickstart": spectrum, "train": train}
+STUDIES: dict[str, Study] = {
+    "spectrum": spectrum,
+    "quickstart": spectrum,
+    "train": train,
+    "clustering": clustering,
+    "hierarchy": hierarchy,
+}
 THEORY = "theory"
 HYPERPLANE = "hyperplane"
+CHECKPOINTS = {"train": 10, "clustering": 5}  # where none are asked for; 1 in the other studies
 
 
 def run_study(study: str, config: RunConfig, out: Path, make_page: MakePage) -> Outcome:
@@ -111,7 +118,7 @@ def resolve(config: RunConfig, study: str) -> RunConfig:
     if tree["train"]["steps"] is None:
         tree["train"]["steps"] = 0 if config.model.weights is not None and study != "train" else 500
     if tree["train"]["checkpoints"] is None:
-        tree["train"]["checkpoints"] = 10 if study == "train" else 1
+        tree["train"]["checkpoints"] = CHECKPOINTS.get(study, 1)
     if tree["runtime"]["threads"] is None:
         tree["runtime"]["threads"] = max(1, int(config.runtime.cpus_per_worker))  # for the driver too: equal bits
     return validate_config(tree)

@@ -45,6 +45,8 @@ def folder(tmp_path, monkeypatch):
         "cube": {"x": x, "y": np.ones((N, 2, 2))},
         "scalars": {"x": 1.0, "y": 2.0},
         "tokens": {"x": np.ones((N, 4), int), "y": y},
+        "one_class": {"x": x, "y": np.zeros(N, int)},
+        "lonely": {"x": x, "y": np.where(np.arange(N) == N - 1, 2, np.arange(N) % 2)},
     }
     for name, arrays in archives.items():
         np.savez(tmp_path / f"{name}.npz", **arrays)
@@ -114,11 +116,16 @@ def digits(*options):
     return ["spectrum", *sets("model.options={hidden: []}", *options)]
 
 
+def classes(study, *options):
+    return [study, *sets("data.source=npz", "data.path=good.npz", "model.options={hidden: [5]}", *options)]
+
+
 def weights(name):
     return npz("good.npz", f"model.weights={name}")
 
 
 FACTORIES = "tests.models.factories"
+ONE_LOGIT = f"model={{name: '{FACTORIES}:linear', options: {{width: 4, outputs: 1}}}}"
 CASES = {
     # the configuration
     "unknown key": (digits("spectrum.kk=1"), "unknown configuration key 'spectrum.kk'; known here: "),
@@ -278,6 +285,26 @@ CASES = {
     "k above P": (digits("spectrum.k=651"), "more eigenpairs than the 650 parameters"),
     "k and lowest above P": (digits("spectrum.k=600", "spectrum.lowest=51"), "the 650 parameters"),
     "max_steps below k": (digits("spectrum.k=20", "spectrum.max_steps=10"), "max_steps=10 is below the 20"),
+    # class geometry
+    "clustering of a regression": (classes("clustering", "objective.loss=mse"), "set objective.loss=cross_entropy"),
+    "hierarchy of a regression": (classes("hierarchy", "objective.loss=mse"), "the loss is not cross_entropy"),
+    "clustering of one logit": (classes("clustering", "data.path=one_class.npz", ONE_LOGIT), "at least two classes"),
+    "hierarchy of one logit": (classes("hierarchy", "data.path=one_class.npz", ONE_LOGIT), "at least two classes"),
+    "clustering without a class": (classes("clustering", "data.path=one_class.npz"), "of class 1 there are fewer"),
+    "one sample of a class": (classes("clustering", "data.path=lonely.npz"), "of class 2 there are fewer"),
+    "hierarchy of a lonely sample": (
+        classes("hierarchy", "data.path=lonely.npz"),
+        "at least 2 samples of each of the 3",
+    ),
+    "branches in the model": (
+        classes("clustering", f"model.name={FACTORIES}:branching", "model.options={width: 4, outputs: 3}"),
+        "gradients of single samples cannot be taken from this model",
+    ),
+    "hierarchy.k of 0": (classes("hierarchy", "hierarchy.k=0"), "greater than or equal to 1"),
+    "hierarchy.k above P": (classes("hierarchy", "hierarchy.k=50"), "more than the 43 parameters; lower hierarchy.k"),
+    "hierarchy.max_steps": (classes("hierarchy", "hierarchy.max_steps=3"), "max_steps=3 is below the 5 pairs"),
+    "hierarchy.trace_probes": (classes("hierarchy", "hierarchy.trace_probes=1"), "greater than or equal to 2"),
+    "too large a kernel": (["hierarchy", *sets("hierarchy.kernel=true")], "set data.samples to 1,000 or less"),
     # the output folder
     "out is a file": ([*digits(), "--out", "file"], "cannot be written"),
     "out below a file": ([*digits(), "--out", "file/below"], "cannot be written"),
@@ -304,7 +331,7 @@ def tree(folder):
 @pytest.mark.parametrize("case", CASES)
 def test_one_sentence_and_exit_code_2(case, folder, capfd):
     arguments, message = CASES[case]
-    study = arguments[0] in ("spectrum", "quickstart")
+    study = arguments[0] in ("spectrum", "quickstart", "clustering", "hierarchy")
     if study and "--out" not in arguments:
         arguments = [*arguments, "--out", "out"]
     before = tree(folder)

@@ -126,3 +126,17 @@ class SmallResNet(nn.Module):
 
 def small_resnet(num_classes=1000):
     return SmallResNet(num_classes)
+
+
+def branching(width=16, outputs=3):
+    class Branching(nn.Module):
+        """Its path depends on a value."""
+
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(width, outputs)
+
+        def forward(self, x):
+            return self.layer(x) if x.sum() > 1e9 else 2 * self.layer(x)
+
+    return Branching()
