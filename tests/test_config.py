@@ -200,7 +200,7 @@ def test_enough_numbers_were_tried():
 @pytest.mark.parametrize(
     ("assignment", "message"),
     [
-        ("spectrum.kk=1", r"unknown configuration key 'spectrum\.kk'; known here: density_draws, density_max_draws, "),
+        ("spectrum.kk=1", r"unknown configuration key 'spectrum\.kk'; known here: basis_size, density_draws, "),
         ("spectra.k=1", "unknown configuration key 'spectra'; known here: data, model, objective, runtime"),
         ("a.b.c.d=1", "unknown configuration key 'a'"),
         ("1=2", "unknown configuration key '1'"),
