@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 
 import numpy as np
+from scipy.linalg import LinAlgError, LinAlgWarning, eigh_tridiagonal, hessenberg, solve
 from scipy.special import betainc
 
 from distlandscape.errors import InputError
@@ -12,15 +14,17 @@ from distlandscape.results import Index, SpectralDensity
 from distlandscape.spectral.space import Array
 
 RESOLUTION = 4e-6  # of ‖H‖, 30·eps in float32: eigenvalues this close to the border may lie on either side of it
+FAR = 1e6  # of ‖H‖: a node further out spoils the others by rounding
 NOTHING = 1e-12  # weight below which float32 start vectors tell nothing
 
 
 def index(density: SpectralDensity, below: float = 0.0, level: float = 0.95) -> Index:
     """Number of eigenvalues below a border, 0 for the index of the Hessian, with an interval of the given level.
 
-    Two things are unknown. The quadrature of a draw bounds its own measure below the border by the weights of the
-    nodes next to it: the measure of (−∞, θ_k) lies between the weights up to θ_{k−1} and up to θ_k (Chebyshev,
-    Markov, Stieltjes; Golub & Meurant 2010, section 2.6). And the measure of a draw is that of a random direction:
+    Two things are unknown. The quadrature of a draw bounds its own measure below the border: of the rule with as many
+    nodes that has one at the border, the weights below it are a lower bound, with its own an upper one, and no sharper
+    ones follow from these moments (Chebyshev, Markov, Stieltjes; Akhiezer 1965, section 2.5; Golub & Meurant 2010,
+    sections 2.6 and 6.2). And the measure of a draw is that of a random direction:
     with k of n eigenvalues below the border it is beta distributed with parameters k/2 and (n − k)/2. So the interval
     is that of all k for which the bounds, averaged over draws, are no surprise. Known eigenvalues are counted.
 
@@ -67,14 +71,42 @@ def _draw(density: SpectralDensity, draw: int) -> tuple[Array, Array]:
 
 def _bounds(nodes: Array, weights: Array, below: float, margin: float) -> tuple[float, float, float]:
     """A draw's measure below the border: likely value, lower and upper bound."""
-    total = np.concatenate([[0.0], np.cumsum(weights)])
-    before = int(np.searchsorted(nodes, below - margin, side="left"))
-    until = int(np.searchsorted(nodes, below + margin, side="right"))
-    least, most = float(total[max(before - 1, 0)]), float(total[min(until + 1, len(nodes))])
-    if until == len(nodes):
-        most = 1.0
-    likely = float(np.interp(below, nodes, total[1:] - weights / 2, left=0.0, right=1.0))
+    least, _ = _at_border(nodes, weights, below - margin)
+    _, most = _at_border(nodes, weights, below + margin)
+    total = np.cumsum(weights)
+    likely = float(np.interp(below, nodes, total - weights / 2, left=0.0, right=1.0))
     return min(max(likely, least), most), least, most
+
+
+def _at_border(nodes: Array, weights: Array, border: float) -> tuple[float, float]:
+    """Weights below a border, without and with its own, of the rule with a node there.
+
+    Householder's tridiagonalisation of the bordered diagonal gives back the recurrence of the rule; its last diagonal
+    entry is changed so that the border is an eigenvalue (Golub 1973).
+    """
+    m = len(nodes)
+    arrow = np.zeros((m + 1, m + 1))
+    arrow[0, 1:] = arrow[1:, 0] = np.sqrt(weights)
+    arrow[1:, 1:] = np.diag(nodes)
+    T = hessenberg(arrow)[1:, 1:]
+    alphas, betas = np.diag(T).copy(), np.abs(np.diag(T, -1))
+    alphas[-1] = border
+    if m > 1:
+        last = np.zeros(m - 1)
+        last[-1] = betas[-1] ** 2
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", LinAlgWarning)
+            try:
+                shift = solve(T[:-1, :-1] - border * np.eye(m - 1), last)[-1]
+            except LinAlgError:
+                return 0.0, 1.0
+        if not abs(shift) < FAR * float(np.abs(nodes).max()):
+            return 0.0, 1.0  # the border is a node of the smaller rule: there is none with a further node at it
+        alphas[-1] += shift
+    moved, vectors = eigh_tridiagonal(alphas, betas)
+    total = np.cumsum(np.concatenate([[0.0], vectors[0] ** 2]))
+    at = int(np.argmin(np.abs(moved - border)))
+    return float(total[at]), min(float(total[at + 1]), 1.0)
 
 
 def _above(k: int, n: int, draws: int, bound: float) -> float:

@@ -46,9 +46,17 @@ def test_the_quadrature_bounds_the_measure_of_its_draw(dim: int, steps: int, bor
     exact, V = np.linalg.eigh(A)
     measure = (V.T @ (z / np.linalg.norm(z))) ** 2
     density = spectral_density(Dense(A), 1, steps, seed, known=nothing_known(dim))
-    middle, low, high = _bounds(density.nodes, density.weights, border, 0.0)
-    assert low - 1e-10 <= measure[exact < border].sum() <= high + 1e-10
-    assert 0 <= low <= middle <= high <= 1 + 1e-12
+    nodes, weights = density.nodes, density.weights
+    total = np.concatenate([[0.0], np.cumsum(weights)])
+    for at in (border, float(nodes[len(nodes) // 2])):  # a node of the rule is the border at which it is its own
+        middle, low, high = _bounds(nodes, weights, at, 0.0)
+        assert low - 1e-10 <= measure[exact < at - 1e-12].sum()
+        assert measure[exact <= at].sum() <= high + 1e-10
+        assert 0 <= low <= middle <= high <= 1
+        # Never wider than by the weights of the nodes beside the border.
+        below = int(np.searchsorted(nodes, at))
+        assert low >= total[max(below - 1, 0)] - 1e-9
+        assert high <= (total[min(below + 1, len(nodes))] if below < len(nodes) else 1) + 1e-9
 
 
 @pytest.mark.parametrize("name", SPECTRA)
@@ -68,15 +76,16 @@ def test_covered(name: str, draws: int, steps: int) -> None:
 
 
 def test_draws_alone_are_covered_as_often_as_they_should_be() -> None:
-    """Random directions whose measure is known exactly: the quadrature leaves one eigenvalue open, of 20,000."""
-    rng, dim, runs = np.random.default_rng(0), 20_000, 300
-    values = np.sort(np.concatenate([rng.uniform(-2, -1, 3_000), rng.uniform(0.5, 3, dim - 3_000)]))
-    found = []
+    """Random directions whose measure is known exactly: the quadrature leaves two eigenvalues open, of 20,002."""
+    rng, runs = np.random.default_rng(0), 300
+    levels = np.concatenate([np.linspace(-2, -1, 5), [-0.01, 0.01], np.linspace(0.5, 3, 17)])
+    counts = np.concatenate([np.full(5, 600), [1, 1], np.full(17, 1000)])
+    values, found = np.repeat(levels, counts), []
     for _ in range(runs):
-        squares = rng.standard_normal((2, dim)) ** 2
+        squares = rng.chisquare(counts, (2, len(counts)))
         shares = squares / squares.sum(1, keepdims=True) / 2
-        draw = np.repeat([0, 1], dim)
-        found.append(index(SpectralDensity(np.tile(values, 2), shares.ravel(), draw, 2, dim, dim, 0, 0)))
+        draw = np.repeat([0, 1], len(levels))
+        found.append(index(SpectralDensity(np.tile(levels, 2), shares.ravel(), draw, 2, 24, len(values), 24, 0)))
     covered = sum(holds(i, values) for i in found)
     assert 271 <= covered <= 296  # binomial(300, 0.95): outside with a probability below 2e-3
 
