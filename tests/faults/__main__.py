@@ -121,14 +121,14 @@ def out_of_memory(bench, transport):
 
 def node(bench, transport):
     """A node is lost, the run goes on with fewer workers; one is added, and used."""
-    arguments = [sys.executable, "-m", "tests.faults.nodes", bench.folder() / "out", bench.database, transport]
+    arguments = [sys.executable, "-m", "tests.faults.nodes", bench.folder(), bench.database, transport]
     done = subprocess.run([*map(str, arguments)], capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     seen = json.loads(done.stdout.splitlines()[-1])
     assert seen["homes"] == 3, seen
     assert seen["with fewer"] == 2, seen
     assert seen["with the new one"] == 3, seen
-    return bench.same(Path(seen["run_dir"])), seen["after"]
+    return seen["same"], seen["after"]
 
 
 def two_resumes(bench, transport):

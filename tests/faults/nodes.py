@@ -19,6 +19,7 @@ from tests.faults import study
 from tests.faults.inside import Watched, disturbed
 
 WORKERS = 3
+LONGER = ["spectrum.density_draws=3", "spectrum.density_steps=60", "spectrum.trace_probes=8"]  # nodes take seconds
 
 
 def main(out, database, transport):
@@ -32,6 +33,7 @@ def main(out, database, transport):
     )
     extra = [cluster.add_node(num_cpus=1) for _ in range(2)]
     seen = {}
+    reference = study.measured(study.start(study.tracked(Path(out) / "reference", database), 0, extra=LONGER).run.path)
 
     def saboteur(run_dir):
         study.wait_for_commits(run_dir, 10)
@@ -48,10 +50,15 @@ def main(out, database, transport):
 
     try:
         run_dir = disturbed(
-            study.tracked(Path(out), database), transport, WORKERS, saboteur, ["runtime.cpus_per_worker=1"]
+            study.tracked(Path(out) / "run", database),
+            transport,
+            WORKERS,
+            saboteur,
+            [*LONGER, "runtime.cpus_per_worker=1"],
         )
         faults = [event["text"] for event in study.Run.open(run_dir).log.events("fault")]
-        print(json.dumps({"run_dir": str(run_dir), "faults": faults, **seen}))
+        seen["same"] = study.measured(run_dir) == reference
+        print(json.dumps({"faults": faults, **seen}))
     finally:
         ray.shutdown()
         cluster.shutdown()
