@@ -1,12 +1,15 @@
 """One thread everywhere: small products gain nothing from more, and workers compete for two cores."""
 
 import os
+import shutil
 
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import pytest
 import torch
+from filelock import FileLock
 from hypothesis import settings
+from mlflow import MlflowClient
 
 from distlandscape.runtime import session
 
@@ -27,11 +30,34 @@ def ray_session():
     session.disconnect()
 
 
+# What these modules prepare is dear, and each process would prepare it again.
+TOGETHER = ("studies", "record", "report", "theory")
+
+
 def pytest_collection_modifyitems(items):
     """Tests that share a Ray run one after another in one process, which begins with them: they mostly wait."""
     shared = [item for item in items if "ray_session" in getattr(item, "fixturenames", ())]
+    rest = [item for item in items if item not in set(shared)]
     for item in shared:
         item.add_marker(pytest.mark.ray)
         item.add_marker(pytest.mark.xdist_group("ray"))
-    rest = [item for item in items if item not in set(shared)]
+    for item in rest:
+        if "net" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("net"))
+        elif item.path.parent.name in TOGETHER:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
     items[:] = shared + rest
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory, worker_id):
+    """A tracking database whose schema exists already: to make it takes seconds, to copy it none."""
+    root = tmp_path_factory.getbasetemp()
+    root = root if worker_id == "master" else root.parent  # shared by the processes of one test run
+    path = root / "mlflow.db"
+    with FileLock(root / "mlflow.lock"):
+        if not path.exists():
+            making = root / "making.db"
+            MlflowClient(f"sqlite:///{making}").search_experiments()
+            shutil.copy(making, path)
+    return path

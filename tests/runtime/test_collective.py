@@ -11,7 +11,7 @@ import torch
 
 from distlandscape.errors import GenerationLost, WorkerFailure
 from distlandscape.objective import Objective
-from distlandscape.runtime import Fisher, GaussNewton, Hessian, LocalRunner, Pool
+from distlandscape.runtime import Fisher, GaussNewton, Hessian, LocalRunner, Pool, dealing
 from distlandscape.spectral import spectral_density, top_eigenpairs, trace_and_frobenius
 from distlandscape.spectral.driver import TensorSpace
 from tests.runtime import block_functions
@@ -198,12 +198,13 @@ def test_an_error_of_one_rank_outside_a_product_strands_nobody(objective, local,
         assert whole(H) == whole(Hessian(objective, local))
 
 
-def test_a_block_that_kills_every_worker_is_named(objective):
+def test_a_block_that_kills_every_worker_is_named(objective, monkeypatch):
+    monkeypatch.setattr(dealing, "ATTEMPTS", 3)
     with pool(1, on_event=lambda text: None) as shared:
         deadly = Deadly(objective, shared)
         space = shared.space(objective)
         product = deadly.apply([space.random(0, 0, "normal")])
         with pytest.raises(GenerationLost):
             space.to_numpy(product[0])
-        with pytest.raises(WorkerFailure, match=r"4 workers died .* on block 2 of 4 \(samples 41–61\)"):
+        with pytest.raises(WorkerFailure, match=r"3 workers died .* on block 2 of 4 \(samples 41–61\)"):
             shared.recover(repeated=True)

@@ -10,7 +10,7 @@ import torch
 
 from distlandscape.errors import InputError, WorkerFailure
 from distlandscape.objective import Objective
-from distlandscape.runtime import Fisher, GaussNewton, Hessian, LocalRunner, Pool, Residual, crew, gradient
+from distlandscape.runtime import Fisher, GaussNewton, Hessian, LocalRunner, Pool, Residual, crew, dealing, gradient
 from tests.runtime import block_functions
 from tests.runtime.faults import arm_worker
 
@@ -82,12 +82,13 @@ def test_a_hung_worker_is_found_and_replaced(objective, local, impatient, tmp_pa
     assert "was lost" in events[1]
 
 
-def test_a_block_or_task_that_kills_every_worker_is_named(objective):
+def test_a_block_or_task_that_kills_every_worker_is_named(objective, monkeypatch):
     """The blocks of a lost share are tried one by one, so that the sentence names the one, by its samples."""
+    monkeypatch.setattr(dealing, "ATTEMPTS", 3)
     with Pool(1, 0.5, threads=1, on_event=lambda text: None) as pool:
-        with pytest.raises(WorkerFailure, match=r"4 workers died .* on block 1 of 4 \(samples 20–40\)"):
+        with pytest.raises(WorkerFailure, match=r"3 workers died .* on block 1 of 4 \(samples 20–40\)"):
             pool.map_blocks(objective, block_functions.die_of_the_second_block)
-        with pytest.raises(WorkerFailure, match="4 workers died one after another on task 4 of 6"):
+        with pytest.raises(WorkerFailure, match="3 workers died one after another on task 4 of 6"):
             pool.map_tasks(block_functions.die_at_three, range(6))
         assert pool.map_blocks(objective, block_functions.count_samples)[0] == objective.samples
 

@@ -1,16 +1,8 @@
-"""A tracking database whose schema exists already: to make it takes seconds, to copy it none."""
+"""Output folders with a tracking database in them."""
 
 import shutil
 
 import pytest
-from mlflow import MlflowClient
-
-
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory):
-    path = tmp_path_factory.mktemp("tracking") / "mlflow.db"
-    MlflowClient(f"sqlite:///{path}").search_experiments()
-    return path
 
 
 @pytest.fixture

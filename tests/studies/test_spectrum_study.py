@@ -42,16 +42,16 @@ def run_cli(*arguments):
 
 
 @pytest.fixture
-def out(local_run, tmp_path):
-    """An output folder whose tracking database has its schema already, which takes seconds to make."""
-    shutil.copy(Path(local_run["run_dir"]).parent / "mlflow.db", tmp_path)
-    return tmp_path
+def out(tracked, tmp_path):
+    return tracked(tmp_path / "out")
 
 
 @pytest.fixture(scope="module")
-def local_run(tmp_path_factory):
+def local_run(tmp_path_factory, empty_database):
     """The undisturbed run in one process."""
-    return run_cli("spectrum", *SMALL, "--workers", "0", "--json", "--out", str(tmp_path_factory.mktemp("local")))
+    out = tmp_path_factory.mktemp("local")
+    shutil.copy(empty_database, out / "mlflow.db")
+    return run_cli("spectrum", *SMALL, "--workers", "0", "--json", "--out", str(out))
 
 
 def same_numbers(result, reference):

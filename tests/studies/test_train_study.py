@@ -36,16 +36,15 @@ LOCAL = ["--workers", "0", "--json"]
 
 
 @pytest.fixture
-def out(whole, tmp_path):
-    """An output folder whose tracking database has its schema already, which takes seconds to make."""
-    shutil.copy(Path(whole["run_dir"]).parent / "mlflow.db", tmp_path)
-    return tmp_path
+def out(tracked, tmp_path):
+    return tracked(tmp_path / "out")
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
+def whole(tmp_path_factory, empty_database):
     """The undisturbed run."""
     folder = tmp_path_factory.mktemp("whole")
+    shutil.copy(empty_database, folder / "mlflow.db")
     command = [sys.executable, "-m", "distlandscape.cli.main", "train", *SETTINGS, *LOCAL, "--out", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
