@@ -1,7 +1,7 @@
 """Sharded vectors: memory by number of workers, what checkpoints cost, what a pass costs beside its arithmetic.
 
     make bench-scaling                       everything, Markdown
-    python -m tests.benchmarks.scaling NAME  one of: memory, checkpoints, overhead
+    python -m tests.benchmarks.scaling NAME  one of: bits, memory, checkpoints, overhead
 
 Nothing here was run on a GPU or on several machines.
 """
@@ -17,10 +17,12 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import numpy as np
 import torch
 
+from distlandscape.data import load_source
 from distlandscape.models import build_model
 from distlandscape.objective import Objective
 from distlandscape.record.run import Run
 from distlandscape.runtime import Hessian, LocalRunner, Pool
+from distlandscape.spectral import spectral_density, top_eigenpairs
 from distlandscape.spectral.journal import SILENT
 from distlandscape.spectral.lanczos import Lanczos
 from distlandscape.studies.journal import RunJournal
@@ -105,7 +107,30 @@ def overhead():
             print(f"| {objective.parameters:,} | {' | '.join(f'{ms:.0f}' for ms in row)} |", flush=True)
 
 
-PARTS = {"memory": memory, "checkpoints": checkpoints, "overhead": overhead}
+def bits():
+    """Eigenvalues, Ritz vectors and density of a small cnn on digits, with thick restarts, by transport and workers."""
+    data = load_source("digits", samples=400)
+    objective = Objective(build_model("cnn", (1, 8, 8), 10, {}, seed=0), data)
+
+    def measured(runner):
+        H = Hessian(objective, runner)
+        pairs = top_eigenpairs(H, (6, 2), 1e-3, "BE", basis_size=20)
+        density = spectral_density(H, 2, 20, known=pairs)
+        arrays = (pairs.eigenvalues, pairs.eigenvectors.numpy(), pairs.residuals, density.nodes, density.weights)
+        return pairs, b"".join(array.tobytes() for array in arrays)
+
+    pairs, expected = measured(LocalRunner(1))
+    print(f"cnn, P = {objective.parameters:,}, 400 digits, basis_size 20, {pairs.steps} steps in the main run.\n")
+    print("| transport | 1 worker | 2 | 3 | 4 |\n|---|---|---|---|---|", flush=True)
+    for transport in ("store", "collective"):
+        row = []
+        for workers in (1, 2, 3, 4):
+            with Pool(workers, 0.5, threads=1, transport=transport) as pool:
+                row.append("same bits" if measured(pool)[1] == expected else "DIFFERENT")
+        print(f"| {transport} | {' | '.join(row)} |", flush=True)
+
+
+PARTS = {"bits": bits, "memory": memory, "checkpoints": checkpoints, "overhead": overhead}
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
