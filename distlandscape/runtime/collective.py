@@ -21,7 +21,7 @@ from distlandscape.runtime.shards import Command, PeerFailed, Retry
 STRANDED_SECONDS = 3.0  # for all ranks to end once one has failed, before they are given up
 NCCL_SECONDS = 0.0  # the same on GPUs, where nothing frees a rank whose peer is gone
 Ship = Callable[[Objective], tuple[str, Any]]  # an objective into the object store -> its key and reference
-Product = tuple[Objective, Any, tuple[Any, ...]]  # arguments of map_blocks that repeat the last product
+Product = tuple[Objective, Any, tuple[Any, ...]]  # arguments of map_blocks
 
 
 class Collective:
@@ -50,7 +50,7 @@ class Collective:
         self._lock = threading.RLock()  # two threads sending programs in different orders would give wrong sums
         self._space: ShardSpace | None = None
         self._objective: Objective | None = None
-        self._product: Product | None = None
+        self._product: tuple[Objective, Any, int, tuple[Any, ...]] | None = None
 
     def space(self, objective: Objective) -> ShardSpace:
         """The space of an objective's vectors; another one of equal size and type keeps the vectors that are there.
@@ -75,12 +75,16 @@ class Collective:
         return self._space is not None and len(self._crew.members) > len(self._ranks)
 
     def recover(self) -> Product | None:
-        """Have workers for a new generation; returns what the last one computed, to be done by ``map_blocks``."""
+        """Have workers for a new generation; returns the last product, on zeros, as arguments of ``map_blocks``."""
         with self._lock:
             self._forget()
             self._crew.wait(self._crew.wanted, GRACE_SECONDS)
             self._crew.require_one()
-            return self._product
+            if self._product is None:
+                return None
+            objective, function, count, others = self._product
+            zeros = torch.zeros(count, objective.parameters, dtype=objective.dtype)
+            return objective, function, (zeros.numpy(), *others)
 
     def close(self) -> None:
         """Remove the store; the workers are gone."""
@@ -104,8 +108,7 @@ class Collective:
             for name, *arguments in program:
                 if name == "products":
                     function, others, vectors, _, _ = arguments
-                    zeros = torch.zeros(len(vectors), self._objective.parameters, dtype=self._objective.dtype)
-                    self._product = (self._objective, function, (zeros.numpy(), *others))
+                    self._product = (self._objective, function, len(vectors), others)
             first = 0
             while True:
                 call = (key, [reference], program, self._micro_batch(), first)
