@@ -92,7 +92,7 @@ def listening(processes: Iterable[Process]) -> list[tuple[str, int]]:
 
 def is_loopback(address: str) -> bool:
     """Whether only this machine reaches an address."""
-    return address.startswith("127.") or address in ("::1", "localhost") or address.startswith("::ffff:127.")
+    return address.startswith(("127.", "::ffff:127.")) or address in ("::1", "localhost")
 
 
 def free_port(wanted: int | None = None) -> int:
