@@ -14,7 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from distlandscape.service.processes import is_loopback, listening
-from distlandscape.service.programs import answers
+from distlandscape.service.programs import answers, http_status
 from distlandscape.service.state import Services, State
 
 OK, WARNING, ERROR = "ok", "warning", "error"
@@ -22,6 +22,7 @@ OK, WARNING, ERROR = "ok", "warning", "error"
 OLDEST = {"torch": (2, 10), "ray": (2, 50), "mlflow": (3, 11), "numpy": (2, 0), "scipy": (1, 13), "pyarrow": (17,)}
 OLDEST_PYTHON = (3, 11)
 GB = 2**30
+AGAIN = "distlandscape down, then up"
 
 
 @dataclass(frozen=True)
@@ -128,14 +129,14 @@ def _services(services: Services | None) -> Iterator[Line]:
     for name, url in (("ray", f"{services.ray}/api/version"), ("mlflow", f"{services.mlflow}/health")):
         if name not in services.alive:
             yield Line(f"service {name}", ERROR, "has ended", "distlandscape up starts it again")
-        elif name == "ray":  # without its token, on purpose
-            refuses = not answers(url, {})
-            text = "refuses requests without token" if refuses else "answers requests without token"
-            yield Line("service ray", OK if refuses else ERROR, text, "" if refuses else "distlandscape down; then up")
+        elif name == "ray":
+            code = http_status(url, {})  # without its token, on purpose
+            text = {401: "asks for its token", None: "does not answer"}.get(code, f"answers {code} without its token")
+            yield Line("service ray", OK if code == 401 else ERROR, text, "" if code == 401 else AGAIN)
         else:
             well = answers(url, {})
             text = f"{services.mlflow} {'answers' if well else 'does not answer'}"
-            yield Line("service mlflow", OK if well else ERROR, text, "" if well else "distlandscape down; then up")
+            yield Line("service mlflow", OK if well else ERROR, text, "" if well else AGAIN)
     found = listening(services.everything())
     wide = [f"{address}:{port}" for address, port in found if not is_loopback(address)]
     text = f"{len(found)} ports, on loopback" if not wide else f"open to the network: {', '.join(wide)}"

@@ -87,11 +87,19 @@ def environment_for(program: Program, stamp: dict[str, str]) -> dict[str, str]:
     return {key: value for key, value in os.environ.items() if key not in foreign} | program.environment | stamp
 
 
-def answers(url: str, headers: Mapping[str, str], seconds: float = 2.0) -> bool:
-    """Whether a server answers a GET with success; a proxy of the environment is not asked."""
+def answers(url: str, headers: Mapping[str, str]) -> bool:
+    """Whether a server answers a GET with success."""
+    return http_status(url, headers) == 200
+
+
+def http_status(url: str, headers: Mapping[str, str], seconds: float = 2.0) -> int | None:
+    """The status a server answers a GET with, None where it does not; a proxy of the environment is not asked."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(urllib.request.Request(url, headers=dict(headers)), timeout=seconds) as answer:
-            return bool(answer.status == 200)
-    except (OSError, urllib.error.HTTPError, ValueError):
-        return False
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
+    except (OSError, ValueError):
+        return None
