@@ -14,7 +14,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "doctor",
         help="look for what could go wrong on this machine",
-        description="Look at versions, cores, GPUs, room, tokens, services, sockets; exit code 1 where one is an error.",
+        description="Look at versions, cores, GPUs, room, tokens, services, sockets; exit code 1 where one is wrong.",
     )
     parser.add_argument("--out", metavar="DIR", default="results", help="folder for run directories (results)")
     add_service_options(parser, address=False)

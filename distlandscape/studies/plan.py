@@ -22,6 +22,7 @@ from distlandscape.studies.costs import Costs, Plan
 from distlandscape.studies.runner import STUDIES, resolve
 
 REPEATS = 3
+PROBE_SECONDS = 1.0
 RATE_ENTRIES = 2**22  # of a row of the matrix that memory is timed with: beyond the caches, at most 256 MB in all
 
 
@@ -30,7 +31,7 @@ def plan_study(
 ) -> tuple[Costs, list[Plan], float]:
     """Measure a block, and expect what so many workers will take; (costs, a plan a count, passes).
 
-    Cost: the data are read, and four products on one block are computed.
+    Cost: the data are read, and five products are computed, on one block or, where that is fast, on more.
 
     Raises:
         InputError: wrong configuration, a study that is not made of passes, or a count below 1.
@@ -52,20 +53,27 @@ def plan_study(
 
 
 def measure(objective: Objective, config: RunConfig, network_gbit: float = 10.0) -> Costs:
-    """Time a product on one block, through a kept linearisation where a run would keep it, and memory."""
+    """Time products on a block or more, through kept linearisations where a run would keep them, and memory."""
     r, data = config.runtime, objective.data
     evaluator = Evaluator(default_device(), r.micro_batch, ProductPlan(r.product, r.memory, r.channels_last))
     rng = np.random.default_rng(0)
     v_1P = rng.standard_normal((1, objective.parameters)).astype(str(objective.dtype).removeprefix("torch."))
-    block = max(range(data.blocks), key=lambda index: len(data.block(index)[0]))
-    seconds = _fastest(lambda: evaluator.subtree_sums(objective, hessian_products, [v_1P], [Subtree(block, 1)]))
-    x, y = data.block(block)
-    samples = len(x)
+
+    def products(blocks: int) -> Callable[[], object]:
+        return lambda: evaluator.subtree_sums(objective, hessian_products, [v_1P], [Subtree(0, blocks)])
+
+    # Small blocks are timed together: one alone would never leave the processor's cache.
+    began = time.perf_counter()
+    products(1)()
+    together = min(data.blocks, max(1, int(PROBE_SECONDS / (time.perf_counter() - began))))
+    together = 1 << together.bit_length() - 1
+    seconds = _fastest(products(together)) / together
+    x, y = data.block(0)
     return Costs(
         parameters=objective.parameters,
         blocks=data.blocks,
         block_seconds=seconds,
-        sample_bytes=(x.nbytes + y.nbytes) / samples * objective.samples,
+        sample_bytes=(x.nbytes + y.nbytes) / len(x) * objective.samples,
         vector_bytes=v_1P.itemsize,
         memory_rate=memory_rate(objective.parameters),
         network_rate=network_gbit * 1e9 / 8,
