@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from distlandscape.studies.context import build_objective
 from distlandscape.studies.costs import BASIS, Costs
 from distlandscape.studies.plan import measure, plan_study
 from distlandscape.studies.runner import resolve
+from tests.benchmarks import simulation
 
 COSTS = Costs(
     parameters=25_557_032,
@@ -90,3 +92,8 @@ def test_a_plan_starts_nothing_and_follows_the_configuration():
     assert [p.workers for p in plans] == [1, 4]
     assert passes == pytest.approx(2 * 90 + 12 * 10 + 80 + 1)
     assert costs.sample_bytes == 100 * (64 * 4 + 8)
+
+
+def test_the_table_of_the_documentation_is_the_model_s():
+    text = (Path(__file__).parents[2] / "docs" / "scaling.md").read_text(encoding="utf-8")
+    assert simulation.table() in text
