@@ -34,6 +34,7 @@ KUBERAY = {
         "backoffLimit": int,
         "shutdownAfterJobFinishes": bool,
         "ttlSecondsAfterFinished": int,
+        "submitterPodTemplate": dict,
         "rayClusterSpec": dict,
     },
 }
@@ -116,6 +117,9 @@ def test_pods_are_confined_and_share_the_volume():
 def test_a_retried_job_goes_on_where_the_last_one_was():
     (job,) = documents("rayjob.yaml")
     words = job["spec"]["entrypoint"].split()
+    (policy,) = (document for document in documents("shared.yaml") if document["kind"] == "NetworkPolicy")
+    allowed = policy["spec"]["podSelector"]["matchLabels"]
+    assert allowed.items() <= job["spec"]["submitterPodTemplate"]["metadata"]["labels"].items()
     assert words[1] == "/opt/distlandscape/jobs/retry.py"
     assert (ROOT / "jobs" / "retry.py").exists()
     assert words[words.index("--out") + 1].startswith("/shared/")

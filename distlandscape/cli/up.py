@@ -27,7 +27,8 @@ def run(args: argparse.Namespace) -> int:
     from distlandscape.service.up import up
 
     state = state_of(args)
-    print("starting Ray and MLflow, about 20 s …", file=sys.stderr, flush=True)
+    if state.read() is None:
+        print("starting Ray and MLflow, about 20 s …", file=sys.stderr, flush=True)
     services, new = up(state, args.cpus, args.gpus)
     if args.json:
         print_json(

@@ -19,6 +19,7 @@ from distlandscape.service.state import State
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(400), pytest.mark.xdist_group("ray")]
 
+OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # loopback needs no proxy
 SMALL = {
     "data.samples": 200,
     "train.steps": 30,
@@ -77,7 +78,7 @@ def submit(shell, name):
 def status(url, headers=(), data=None):
     request = urllib.request.Request(url, headers=dict(headers), data=data)
     try:
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with OPENER.open(request, timeout=10) as answer:
             return answer.status
     except urllib.error.HTTPError as error:
         with error:
@@ -132,9 +133,7 @@ def test_two_jobs_at_once_and_one_stopped_and_resumed_gives_the_same_bits(shell)
         assert row["run_id"] == results[name]["run_id"]
         assert row["lambda_max"] == max(results["calm"]["eigenvalues"])
         assert (row["study"], row["model"], row["data"], row["status"]) == ("spectrum", "mlp", "digits", "done")
-    with contextlib.closing(
-        urllib.request.urlopen(artifact(shell, results["calm"]["run_id"], "report.html"), timeout=10)
-    ) as page:
+    with contextlib.closing(OPENER.open(artifact(shell, results["calm"]["run_id"], "report.html"), timeout=10)) as page:
         assert b"<html" in page.read(4000).lower()
 
 
