@@ -48,3 +48,14 @@ def test_a_server_that_is_away() -> None:
     with pytest.raises(InputError, match=r"http://127\.0\.0\.1:9 does not answer") as caught:
         list_runs(NOWHERE.replace("//", "//me:secret@"), "distlandscape", 1)
     assert "secret" not in str(caught.value)
+
+
+def test_names_in_a_configuration_do_not_leave_the_output_folder(out: Path) -> None:
+    run = start_run(out, experiment="../../escape")
+    add_checkpoints(run, 1)
+    finish(run)
+    before = {path for path in out.parent.rglob("*") if out not in path.parents}
+    assert MlflowMirror(run, None, "../../escape").push(final=True)
+    assert {path for path in out.parent.rglob("*") if out not in path.parents} == before
+    assert list((out / "mlartifacts").rglob("report.html"))
+    assert not (out.parent.parent / "escape").exists()

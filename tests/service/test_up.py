@@ -8,6 +8,7 @@ import socket
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ from distlandscape.service.processes import (
     with_variable,
 )
 from distlandscape.service.state import State
-from distlandscape.service.up import down, up
+from distlandscape.service.up import JOB_VARIABLE, down, up
 from tests.service.fakes import programs, server
 
 # Children of this process are nobody else's to wait for: Popen warns when it is forgotten with its process running.
@@ -78,6 +79,34 @@ def test_after_a_crash_up_cleans_up_what_was_recorded_and_nothing_else(state, by
     assert first.everything() == []
     assert len(second.everything()) == 3
     assert bystander.poll() is None
+
+
+JOB = """
+import os, signal, socket, sys, time
+port, file = int(sys.argv[1]), sys.argv[2]
+def stop(number, frame):
+    time.sleep(0.3)
+    with socket.create_connection(("127.0.0.1", port), timeout=2):
+        open(file, "w").write("written while the head was there")
+    os._exit(0)
+signal.signal(signal.SIGTERM, stop)
+open(file + ".ready", "w").close()
+time.sleep(600)
+"""
+
+
+def test_jobs_end_first_and_have_time_to_write(state, tmp_path):
+    services, _ = up(state, programs=programs())
+    file, port = tmp_path / "written", services.ray.rpartition(":")[2]
+    environment = {**os.environ, STAMP: services.stamp, JOB_VARIABLE: "{}"}
+    with subprocess.Popen([sys.executable, "-S", "-c", JOB, port, str(file)], env=environment) as job:
+        for _ in range(200):
+            if (tmp_path / "written.ready").exists():
+                break
+            time.sleep(0.05)
+        down(state)
+        assert job.wait(5) == 0
+    assert file.read_text() == "written while the head was there"
 
 
 def test_a_number_that_was_given_to_another_process_is_not_touched(state, bystander):
