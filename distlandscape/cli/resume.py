@@ -29,7 +29,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Resume; exit codes as the study's own, 0 for a job that was submitted."""
-    if args.submit or (not Path(args.run_dir).exists() and (args.address or state_of(args).record.exists())):
+    missing = "/" not in args.run_dir and not Path(args.run_dir).exists()
+    if args.submit or args.address or (missing and state_of(args).record.exists()):
         return _submit(args)
     found = find_unfinished(Path(args.run_dir))
     from distlandscape.studies.runner import resume_study

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import urllib.parse
@@ -12,6 +13,11 @@ from distlandscape.service.processes import is_loopback
 from distlandscape.service.state import State
 
 ADDRESS = "RAY_API_SERVER_ADDRESS"
+TALKATIVE = (
+    "ray.dashboard.modules.dashboard_sdk",
+    "ray.dashboard.modules.job.sdk",
+    "ray._private.runtime_env.packaging",
+)
 TOKENS = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 
 
@@ -39,6 +45,8 @@ def connect(state: State, address: str | None = None) -> Jobs:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     from ray.job_submission import JobSubmissionClient
 
+    for name in TALKATIVE:
+        logging.getLogger(name).setLevel(logging.WARNING)
     try:
         return Jobs(JobSubmissionClient(chosen), chosen)
     except Exception as error:
