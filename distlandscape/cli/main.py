@@ -25,6 +25,15 @@ COMMANDS = (
     "resume",
     "report",
     "mlflow_sync",
+    "plan",
+    "up",
+    "down",
+    "submit",
+    "status",
+    "logs",
+    "stop",
+    "runs",
+    "doctor",
 )
 DONE, FAILED, BAD_INPUT, UNCONVERGED, INTERRUPTED = 0, 1, 2, 3, 130
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from distlandscape.cli.study import add_json_option, finish, page_maker
+from distlandscape.cli.service import add_service_options, jobs_of, print_json, state_of
+from distlandscape.cli.study import finish, page_maker
 from distlandscape.errors import InputError
 from distlandscape.record.run import Run
 
@@ -17,14 +18,20 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="go on with an interrupted run",
         description="Go on with an interrupted run; the numbers are the same bits as without the interruption.",
     )
-    parser.add_argument("run_dir", metavar="RUN", help="run directory, or a folder with one unfinished run in it")
+    parser.add_argument(
+        "run_dir", metavar="RUN", help="run directory, folder with one unfinished run in it, or id of a job that ended"
+    )
     parser.add_argument("--workers", metavar="N", type=int, help="another number of workers; 0: this process")
-    add_json_option(parser)
+    parser.add_argument("--submit", action="store_true", help="as a new job; always so for the id of a job")
+    add_service_options(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Resume; exit codes as the study's own."""
+    """Resume; exit codes as the study's own, 0 for a job that was submitted."""
+    missing = "/" not in args.run_dir and not Path(args.run_dir).exists()
+    if args.submit or args.address or (missing and state_of(args).record.exists()):
+        return _submit(args)
     found = find_unfinished(Path(args.run_dir))
     from distlandscape.studies.runner import resume_study
 
@@ -49,3 +56,34 @@ def find_unfinished(path: Path) -> Run:
         names = ", ".join(run.path.name for run in unfinished)
         raise InputError(f"several unfinished runs in {path}: {names}; give the directory of one")
     return unfinished[0]
+
+
+def _submit(args: argparse.Namespace) -> int:
+    """Go on as a new job, on whichever cluster sees the run directory."""
+    from distlandscape.service.connect import is_local
+    from distlandscape.service.entry import entrypoint, new_id
+    from distlandscape.service.jobs import Job
+    from distlandscape.service.runs import run_of
+
+    jobs = jobs_of(args)
+    if Path(args.run_dir).exists():
+        found = find_unfinished(Path(args.run_dir))
+    else:
+        job = jobs.status(args.run_dir)
+        if not job.ended:
+            raise InputError(f"the job {job.job_id} is {job.status}; stop it before you resume its run")
+        run = run_of(job.job_id, Path(job.metadata["out"])) if "out" in job.metadata else None
+        if run is None:
+            raise InputError(f"the job {job.job_id} left no run directory this machine sees; give the directory itself")
+        found = run
+    if not found.resumable:
+        raise InputError(f"the run {found.path} is {found.status} and cannot go on; start a new one")
+    workers = [] if args.workers is None else ["--workers", str(args.workers)]
+    command = entrypoint(["resume", str(found.path), *workers], is_local(state_of(args), jobs.address))
+    metadata = {"study": found.study, "out": str(found.path.parent), "resumes": found.run_id}
+    job_id = jobs.submit(Job(new_id(f"resume-{found.study}"), command, metadata))
+    if args.json:
+        print_json({"job_id": job_id, "run_dir": str(found.path)}, args)
+    else:
+        print(f"{job_id}\nfollow it with: distlandscape logs -f {job_id}", file=args.stdout)
+    return 0

@@ -202,6 +202,9 @@ def _tags(run: Run) -> Iterator[tuple[str, str]]:
     yield "distlandscape.status", run.status
     detail = None if run.status == "running" else run.log.events("ended")[-1].get("detail")
     yield "distlandscape.status_detail", redact(str(detail or ""))
+    jobs = [event["job"] for event in run.log.events("started") if event.get("job")]
+    if jobs:
+        yield "distlandscape.job_id", str(jobs[-1])
     commit = identity.get("git_commit")
     if commit:
         yield "distlandscape.git_commit", str(commit)

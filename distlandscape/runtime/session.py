@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import signal
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
@@ -23,16 +27,18 @@ def connect(cpus: float) -> bool:
     if ray.is_initialized():
         return False
     if inside:
-        ray.init(address="auto", log_to_driver=False, logging_level=logging.ERROR)
+        with own_sigterm():
+            ray.init(address="auto", log_to_driver=False, logging_level=logging.ERROR)
         return True
     _private_token()
-    ray.init(
-        address="local",
-        num_cpus=max(int(-(-cpus // 1)), os.cpu_count() or 1),
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-    )
+    with own_sigterm():
+        ray.init(
+            address="local",
+            num_cpus=max(int(-(-cpus // 1)), os.cpu_count() or 1),
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
     _private_token()
     return True
 
@@ -48,6 +54,17 @@ def _stay_on_loopback() -> None:
     from ray._private import ray_constants
 
     ray_constants.ENABLE_RAY_CLUSTER = os.environ[LOOPBACK] != "0"
+
+
+@contextlib.contextmanager
+def own_sigterm() -> Iterator[None]:
+    """Keep this process's handler of SIGTERM: Ray puts its own in place, which would end a run as if it had failed."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if callable(before) and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
 
 
 def disconnect() -> None:

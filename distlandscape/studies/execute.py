@@ -23,6 +23,7 @@ from distlandscape.runtime import LocalRunner, Pool
 from distlandscape.runtime.plan import ProductPlan
 from distlandscape.runtime.runner import Runner
 from distlandscape.studies.progress import Progress
+from distlandscape.studies.provenance import job_id
 
 MakePage = Callable[[Path], Path]
 Work = Callable[[Progress, Callable[[], bool]], dict[str, Any]]  # progress, push to the mirror -> summary
@@ -54,7 +55,7 @@ def execute(run: Run, config: RunConfig, work: Work, make_page: MakePage) -> Out
     mirror = MlflowMirror(run, config.tracking.uri, config.tracking.experiment)
     with run.lease(), _terminable():
         run.log.repair()
-        run.log.append("started", pid=os.getpid(), workers=config.runtime.workers)
+        run.log.append("started", pid=os.getpid(), workers=config.runtime.workers, job=job_id())
         with Progress() as progress:
             progress.say(f"run directory: {run.path}")
             progress.say(f"after an interruption: distlandscape resume {shlex.quote(str(run.path))}")

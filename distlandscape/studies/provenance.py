@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import platform
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
@@ -37,6 +39,15 @@ def git_commit() -> str | None:
     except FileNotFoundError:
         return None
     return answer.stdout.strip() or None if answer.returncode == 0 else None
+
+
+def job_id() -> str | None:
+    """Submission id of the Ray job this process belongs to, None outside one."""
+    try:
+        found = json.loads(os.environ["RAY_JOB_CONFIG_JSON_ENV_VAR"])["metadata"]["job_submission_id"]
+    except (KeyError, TypeError, ValueError):
+        return None
+    return str(found)
 
 
 def described_model(config: RunConfig) -> str:

@@ -1,12 +1,15 @@
 """A local Ray listens on loopback only, and its token is the owner's."""
 
 import os
+import signal
 import stat
+import sys
 from pathlib import Path
 
 import pytest
 import ray
 
+from distlandscape.runtime import session
 from tests.processes import descendants
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_session")]
@@ -45,3 +48,18 @@ def test_token_file_is_private():
     token = Path.home() / ".ray" / "auth_token"
     assert token.exists()
     assert stat.S_IMODE(token.stat().st_mode) == 0o600
+
+
+def test_the_handler_of_sigterm_is_kept():
+    """Ray's own, put in place as it connects, would end a run as if it had failed."""
+
+    def ours(number, frame):
+        raise AssertionError("not called")
+
+    before = signal.signal(signal.SIGTERM, ours)
+    try:
+        with session.own_sigterm():
+            signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(number))
+        assert signal.getsignal(signal.SIGTERM) is ours
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,54 @@
+"""``distlandscape runs``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from distlandscape.cli.service import add_service_options, print_json, state_of
+
+COLUMNS = ("started", "study", "model", "data", "lambda_max", "status", "job_id", "run_id")
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Declare the command."""
+    parser = subparsers.add_parser(
+        "runs",
+        help="a table of runs, from MLflow",
+        description="List runs as MLflow holds them: study, model, data, largest eigenvalue, status; newest first.",
+    )
+    parser.add_argument("--uri", help="tracking server (default: that of up, else mlflow.db in the folder of --out)")
+    parser.add_argument("--out", metavar="DIR", default="results", help="folder for run directories (results)")
+    parser.add_argument("--experiment", default="distlandscape", help="name of MLflow's experiment (distlandscape)")
+    parser.add_argument("--limit", metavar="N", type=int, default=50, help="at most so many runs (50)")
+    add_service_options(parser, address=False)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the table.
+
+    Raises:
+        InputError: no tracking server answers, there is no database, or no such experiment.
+    """
+    from distlandscape.record.mlflow_runs import list_runs
+
+    services = state_of(args).read()
+    uri = args.uri
+    if uri is None and services is not None and "mlflow" in services.alive:
+        uri = services.mlflow
+    rows = list_runs(uri or f"sqlite:///{Path(args.out).absolute() / 'mlflow.db'}", args.experiment, args.limit)
+    if args.json:
+        print_json({"runs": rows}, args)
+        return 0
+    table = [list(COLUMNS), *([_text(row[column]) for column in COLUMNS] for row in rows)]
+    widths = [max(len(line[i]) for line in table) for i in range(len(COLUMNS))]
+    for line in table:
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip(), file=args.stdout)
+    return 0
+
+
+def _text(value: object) -> str:
+    """A cell: what a server holds must not move the cursor of a terminal."""
+    text = "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
+    return "".join(c if c.isprintable() else "�" for c in text)[:60]

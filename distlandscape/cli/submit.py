@@ -1,0 +1,129 @@
+"""``distlandscape submit``."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from distlandscape.cli.service import add_service_options, jobs_of, print_json, state_of
+from distlandscape.config import load_config
+from distlandscape.config_text import read_mapping
+from distlandscape.errors import InputError
+
+if TYPE_CHECKING:
+    from distlandscape.service.jobs import Jobs
+    from distlandscape.service.state import State
+
+STUDIES = ("train", "spectrum", "clustering", "hierarchy", "hyperplane", "theory")
+SECTIONS = ("spectrum", "hierarchy", "hyperplane", "theory")  # sections of a configuration that are one study's own
+CONFIG = "config.yaml"
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Declare the command."""
+    parser = subparsers.add_parser(
+        "submit",
+        help="run a study as a job of the service or of a Ray cluster",
+        description="Check the configuration and hand the study to Ray as a job; follow it with logs -f ID.",
+    )
+    parser.add_argument("study", metavar="STUDY", help=", ".join(STUDIES))
+    parser.add_argument("--config", metavar="FILE", help="YAML file with the configuration")
+    parser.add_argument(
+        "--set", metavar="A.B=VALUE", action="append", default=[], dest="assignments", help="set one key; repeatable"
+    )
+    parser.add_argument("--out", metavar="DIR", default="results", help="folder for run directories (results)")
+    parser.add_argument("--workers", metavar="N", type=int, help="Ray workers; 0 computes in the job's process")
+    parser.add_argument("--gpus-per-worker", metavar="G", type=float, help="GPUs of a worker")
+    parser.add_argument("--transport", metavar="NAME", help="where vectors live: store (driver), collective (workers)")
+    parser.add_argument("--id", metavar="ID", dest="job_id", help="id of the job (default: study, time, four digits)")
+    add_service_options(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Check, submit, print the id.
+
+    Raises:
+        InputError: unknown study, wrong configuration, an id that is taken, or no server answers.
+    """
+    tree = job_config(args)
+    jobs = jobs_of(args)
+    state = state_of(args)
+    document = submit_study(args, tree, jobs, state)
+    if args.json:
+        print_json(document, args)
+    else:
+        print(document["job_id"], file=args.stdout)
+        print(f"follow it with: distlandscape logs -f {document['job_id']}", file=args.stdout)
+    return 0
+
+
+def submit_study(args: argparse.Namespace, tree: dict[str, Any], jobs: Jobs, state: State) -> dict[str, Any]:
+    """Hand the study over with its configuration in a file; returns what ``--json`` prints."""
+    from distlandscape.service.connect import is_local
+    from distlandscape.service.entry import entrypoint, new_id
+    from distlandscape.service.jobs import Job
+
+    local, out = is_local(state, jobs.address), Path(args.out).absolute()
+    services = state.read()
+    if local and services is not None and tree["tracking"]["uri"] is None:
+        tree["tracking"]["uri"] = services.mlflow
+    command = entrypoint([args.study, "--config", CONFIG, "--out", str(out)], local)
+    metadata = {"study": args.study, "out": str(out), "config": Path(args.config).name if args.config else ""}
+    with tempfile.TemporaryDirectory(prefix="dl-job-") as folder:
+        (Path(folder) / CONFIG).write_text(yaml.safe_dump(tree, sort_keys=False), encoding="utf-8")
+        job_id = jobs.submit(Job(args.job_id or new_id(args.study), command, metadata, Path(folder)))
+    return {"job_id": job_id, "address": jobs.address, "out": str(out), "entrypoint": command}
+
+
+def job_config(args: argparse.Namespace) -> dict[str, Any]:
+    """The whole configuration of a job, checked, its paths absolute: a job has another working directory.
+
+    Raises:
+        InputError: it is wrong, is another study's, or holds a password.
+    """
+    if args.study not in STUDIES:
+        raise InputError(f"{args.study!r} is no study that runs as a job; name one of {', '.join(STUDIES)}")
+    if args.config is not None:
+        _check_study(args.study, args.config)
+    extra = {
+        "runtime.workers": args.workers,
+        "runtime.gpus_per_worker": args.gpus_per_worker,
+        "runtime.transport": args.transport,
+    }
+    assignments = [f"{key}={value}" for key, value in extra.items() if value is not None]
+    tree = load_config(args.config, [*args.assignments, *assignments]).model_dump(mode="json")
+    for section, key in (("data", "path"), ("model", "weights")):
+        if tree[section][key] is not None:
+            tree[section][key] = str(Path(tree[section][key]).expanduser().absolute())
+    _check_tracking(tree)
+    return tree
+
+
+def _check_study(study: str, file: str) -> None:
+    """A file with another study's section and none of this one's was written for that other study."""
+    found = [section for section in SECTIONS if section in read_mapping(Path(file))]
+    if study != "train" and found and study not in found:
+        raise InputError(
+            f"{file} is a configuration of the study {found[0]}, not of {study}; submit {found[0]}, or give another"
+            " --config"
+        )
+
+
+def _check_tracking(tree: dict[str, Any]) -> None:
+    from distlandscape.record.mlflow_client import resolve
+    from distlandscape.record.mlflow_values import redact
+
+    uri = tree["tracking"]["uri"]
+    if uri is None:
+        return
+    if redact(uri) != uri:
+        raise InputError(
+            "tracking.uri holds a name or password, and a job's configuration is kept by the cluster; put"
+            " MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD into the cluster's environment instead"
+        )
+    tree["tracking"]["uri"] = resolve(uri)

@@ -1,0 +1,81 @@
+"""Which job server a command means, and which token it may see."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import urllib.parse
+
+from distlandscape.errors import InputError
+from distlandscape.service.jobs import Jobs, sentence
+from distlandscape.service.processes import is_loopback
+from distlandscape.service.state import State
+
+ADDRESS = "RAY_API_SERVER_ADDRESS"
+TALKATIVE = (
+    "ray.dashboard.modules.dashboard_sdk",
+    "ray.dashboard.modules.job.sdk",
+    "ray._private.runtime_env.packaging",
+)
+TOKENS = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
+
+
+def connect(state: State, address: str | None = None) -> Jobs:
+    """The client of the job server that ``address``, else the environment, else ``up`` names.
+
+    The token of ``up`` goes to the server of ``up`` alone; any other server gets the one the environment names.
+
+    Raises:
+        InputError: no server is named, the address is none, or nothing answers there.
+    """
+    chosen = choose(state, address)
+    local = is_local(state, chosen)
+    if local:
+        os.environ.pop(TOKENS[0], None)
+        os.environ[TOKENS[1]] = str(state.token)
+    if any(name in os.environ for name in TOKENS):
+        os.environ["RAY_AUTH_MODE"] = "token"  # else Ray's client sends none; it has to be there before ray is imported
+        parts = urllib.parse.urlsplit(chosen)
+        if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+            sys.stderr.write("warning: http shows the token to everyone on the way; use https or an SSH tunnel\n")
+    else:
+        os.environ["RAY_AUTH_MODE"] = "disabled"  # not the token that lies in the home directory
+    os.environ[ADDRESS] = chosen  # Ray's client lets the environment overrule its argument
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    from ray.job_submission import JobSubmissionClient
+
+    for name in TALKATIVE:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    try:
+        return Jobs(JobSubmissionClient(chosen), chosen)
+    except Exception as error:
+        raise sentence(error, chosen, None) from None
+
+
+def choose(state: State, address: str | None) -> str:
+    """The address a command means.
+
+    Raises:
+        InputError: none is named, or it is not http(s)://HOST:PORT.
+    """
+    services = state.read()
+    chosen = address or os.environ.get(ADDRESS) or (services.ray if services is not None and services.alive else None)
+    if chosen is None:
+        raise InputError(
+            "no service is up and no address is given; start one with: distlandscape up, or give --address"
+            " http://HOST:PORT"
+        )
+    parts = urllib.parse.urlsplit(chosen)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
+        raise InputError(
+            "the address of a job server is http://HOST:PORT or https://HOST:PORT, without a name or password in it;"
+            " correct --address"
+        )
+    return chosen.rstrip("/")
+
+
+def is_local(state: State, address: str) -> bool:
+    """Whether an address is that of the head ``up`` started."""
+    services = state.read()
+    return services is not None and bool(services.alive) and services.ray == address

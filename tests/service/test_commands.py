@@ -1,0 +1,198 @@
+"""Commands of the service with a fake job server: what is sent, exit codes, one JSON document, one sentence."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import stat
+
+import pytest
+import yaml
+
+from distlandscape.cli import submit
+from distlandscape.cli.main import main
+from distlandscape.config import validate_config
+from distlandscape.record.run import Run
+from distlandscape.service import connect as connecting
+from distlandscape.service.jobs import Jobs
+from distlandscape.service.processes import Process
+from distlandscape.service.state import Services, State
+from distlandscape.studies import runner
+from tests.service.fakes import FakeClient, details
+
+ADDRESS = "http://127.0.0.1:8265"
+MLFLOW = "http://127.0.0.1:5000"
+
+
+@pytest.fixture
+def client(tmp_path, monkeypatch):
+    """A service that is up, with a job server in memory."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DISTLANDSCAPE_STATE", str(tmp_path / "state"))
+    client, state = FakeClient(), State(tmp_path / "state")
+    state.prepare()
+    me = Process.of(os.getpid())
+    state.write(Services("stamp", {"ray": me, "mlflow": me}, ADDRESS, MLFLOW, "", ""))
+    monkeypatch.setattr(connecting, "connect", lambda state, address=None: Jobs(client, address or ADDRESS))
+    return client
+
+
+def call(capfd, *arguments):
+    code = main(list(arguments))
+    out, err = capfd.readouterr()
+    return code, out, err
+
+
+def test_submit(client, tmp_path, capfd):
+    (tmp_path / "c.yaml").write_text("data: {source: npz, path: here.npz}\nspectrum: {k: 4}\n")
+    arguments = ("--config", "c.yaml", "--set", "train.steps=7", "--workers", "3", "--gpus-per-worker", "0.5")
+    code, out, err = call(capfd, "submit", "spectrum", *arguments, "--id", "mine", "--out", "o ut", "--json")
+    assert (code, err) == (0, "")
+    document = json.loads(out)
+    assert document["job_id"] == "mine"
+    sent = client.sent["mine"]
+    command = shlex.split(sent.entrypoint)
+    assert command[1:] == [
+        "-m",
+        "distlandscape.cli.main",
+        "spectrum",
+        "--config",
+        "config.yaml",
+        "--out",
+        f"{tmp_path}/o ut",
+    ]
+    config = validate_config(yaml.safe_load(sent.files["config.yaml"]))
+    assert (config.spectrum.k, config.train.steps, config.runtime.workers, config.runtime.gpus_per_worker) == (
+        4,
+        7,
+        3,
+        0.5,
+    )
+    assert config.data.path == f"{tmp_path}/here.npz"
+    assert config.tracking.uri == MLFLOW
+    assert sent.metadata == {"study": "spectrum", "out": f"{tmp_path}/o ut", "config": "c.yaml"}
+
+
+def test_a_foreign_cluster_gets_its_own_python_and_not_our_tracking_server(client, capfd):
+    assert call(capfd, "submit", "train", "--address", "https://cluster:8265", "--id", "far")[0] == 0
+    sent = client.sent["far"]
+    assert shlex.split(sent.entrypoint)[0] == "python"
+    assert yaml.safe_load(sent.files["config.yaml"])["tracking"]["uri"] is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["submit", "spectra"], "is no study that runs as a job"),
+        (["submit", "spectrum", "--config", "planes.yaml"], "configuration of the study hyperplane, not of spectrum"),
+        (["submit", "clustering", "--config", "planes.yaml"], "configuration of the study hyperplane, not of cluster"),
+        (["submit", "spectrum", "--set", "spectrum.k=0"], "spectrum.k"),
+        (["submit", "spectrum", "--set", "tracking.uri=http://me:pw@host"], "holds a name or password"),
+        (["submit", "spectrum", "--id", "../../x"], "is no id of a job"),
+        (["submit", "spectrum", "--id", "taken"], "a job taken is there already"),
+        (["submit", "spectrum", "--config", "bomb.yaml"], "references"),
+        (["submit", "spectrum", "--config", "large.yaml"], "larger than"),
+        (["logs", "gone"], "no job gone is known"),
+        (["logs", "-f", "gone"], "no job gone is known"),
+        (["logs", "-f", "taken", "--json"], "leave out -f"),
+        (["status", "gone"], "no job gone is known"),
+        (["stop", "gone"], "no job gone is known"),
+        (["stop", "over"], "there is nothing to stop"),
+        (["resume", "gone"], "no job gone is known"),
+        (["resume", "taken"], "is RUNNING; stop it before"),
+        (["resume", "over"], "left no run directory"),
+        (["runs", "--uri", "sqlite:///none.db"], "there are no runs yet"),
+        (["runs", "--limit", "0"], "give at least 1"),
+        (["plan", "--counts", "1,x"], "is no list of numbers"),
+        (["plan", "--counts", "0"], "at least 1"),
+        (["plan", "--study", "theory"], "not made of passes"),
+        (["plan", "--network-gbit", "0"], "must be above 0"),
+    ],
+)
+def test_bad_input_is_one_sentence(client, tmp_path, capfd, arguments, words):
+    (tmp_path / "planes.yaml").write_text("hyperplane: {seeds: 2}\n")
+    (tmp_path / "bomb.yaml").write_text("a: &a [1, 1]\nb: &b [*a, *a]\nc: [*b, *b]\n")
+    (tmp_path / "large.yaml").write_text("#" * 2**17)
+    client.jobs |= {"taken": details("taken", "RUNNING"), "over": details("over", "SUCCEEDED", metadata={})}
+    before = dict(client.sent)
+    code, out, err = call(capfd, *arguments)
+    assert (code, out) == (2, "")
+    assert words in err
+    assert err.count("\n") == 1
+    assert "pw" not in err
+    assert client.sent == before
+
+
+def test_down_with_nothing_up(tmp_path, monkeypatch, capfd):
+    monkeypatch.setenv("DISTLANDSCAPE_STATE", str(tmp_path))
+    code, out, err = call(capfd, "down")
+    assert (code, out) == (2, "")
+    assert "nothing is up" in err
+
+
+def test_a_dead_address_is_a_sentence(tmp_path, monkeypatch, capfd):
+    """The real client of Ray, and nobody at the other end."""
+    for name in ("RAY_AUTH_MODE", "RAY_API_SERVER_ADDRESS"):
+        monkeypatch.setenv(name, "")
+    code, out, err = call(capfd, "logs", "x", "--state", str(tmp_path), "--address", "http://127.0.0.1:9")
+    assert (code, out) == (2, "")
+    assert "no Ray job server answers at http://127.0.0.1:9" in err
+
+
+def test_status_names_the_run(client, tmp_path, capfd):
+    run = Run.create(tmp_path, "spectrum", {}, {})
+    run.log.append("started", job="j")
+    client.jobs["j"] = details("j", "RUNNING", metadata={"out": str(tmp_path)})
+    code, out, _ = call(capfd, "status", "j", "--json")
+    found = json.loads(out)
+    assert code == 0
+    assert {name: found[name] for name in ("job_id", "status", "run_id", "run_dir", "run_status")} == {
+        "job_id": "j",
+        "status": "RUNNING",
+        "run_id": run.run_id,
+        "run_dir": str(run.path),
+        "run_status": "running",
+    }
+    code, out, _ = call(capfd, "status", "--json")
+    assert [job["job_id"] for job in json.loads(out)["jobs"]] == ["j"]
+    assert sorted(json.loads(out)["alive"]) == ["mlflow", "ray"]
+    assert "RUNNING" in call(capfd, "status")[1]
+
+
+def test_following_ends_with_the_code_of_the_job(client, capfd):
+    client.jobs["j"] = details("j", "RUNNING")
+    assert call(capfd, "logs", "-f", "j")[:2] == (3, "first\nsecond\n")
+    assert json.loads(call(capfd, "logs", "j", "--json")[1]) == {"job_id": "j", "logs": "first\nsecond\n"}
+
+
+def test_stop_and_resume_as_a_job(client, tmp_path, capfd):
+    run = Run.create(tmp_path / "o ut", "spectrum", {}, {})
+    run.log.append("started", job="j")
+    client.jobs["j"] = details("j", "RUNNING", metadata={"out": str(tmp_path / "o ut")})
+    assert call(capfd, "stop", "j")[0] == 0
+    code, out, _ = call(capfd, "resume", "j", "--workers", "4", "--json")
+    assert code == 0
+    sent = client.sent[json.loads(out)["job_id"]]
+    assert shlex.split(sent.entrypoint)[3:] == ["resume", str(run.path), "--workers", "4"]
+    run.log.append("ended", status="done", detail="converged")
+    code, _, err = call(capfd, "resume", str(run.path), "--submit")
+    assert code == 2
+    assert "is done and cannot go on" in err
+
+
+def test_every_study_can_be_a_job():
+    assert {*submit.STUDIES, "quickstart"} == {*runner.STUDIES, runner.THEORY, runner.HYPERPLANE}
+
+
+def test_doctor_finds_an_open_token(client, tmp_path, capfd):
+    token = State(tmp_path / "state").make_token()
+    lines = {line["name"]: line for line in json.loads(call(capfd, "doctor", "--json")[1])["lines"]}
+    assert lines["token of up"]["level"] == "ok"
+    assert lines["torch"]["level"] == "ok"
+    assert lines["service ray"]["level"] == "error"  # nobody answers there
+    token.chmod(0o644)
+    code, out, _ = call(capfd, "doctor")
+    assert code == 1
+    assert f"chmod 600 {token}" in out
+    assert stat.S_IMODE(token.stat().st_mode) == 0o644  # looking changes nothing

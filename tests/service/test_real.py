@@ -1,0 +1,152 @@
+"""A real Ray head, a real MLflow server, a real job: sockets, tokens, hosts and origins, stop and resume."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from distlandscape.service.processes import is_loopback, listening
+from distlandscape.service.state import State
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(400), pytest.mark.xdist_group("ray")]
+
+OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # loopback needs no proxy
+SMALL = {
+    "data.samples": 200,
+    "train.steps": 30,
+    "train.checkpoints": 2,
+    "spectrum.k": 3,
+    "spectrum.density_steps": 10,
+    "spectrum.density_draws": 1,
+    "spectrum.trace_probes": 2,
+}
+
+
+class Shell:
+    """The command line in processes of their own, as a user has it."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
+        self.environment |= {"DISTLANDSCAPE_STATE": str(folder / "state"), "PYTHONPATH": str(Path.cwd())}
+
+    def call(self, *arguments, code=0):
+        command = [sys.executable, "-m", "distlandscape.cli.main", *map(str, arguments), "--json"]
+        done = subprocess.run(
+            command, env=self.environment, cwd=self.folder, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == code, done.stderr
+        return json.loads(done.stdout) if done.stdout else None
+
+    def ended(self, job):
+        deadline = time.monotonic() + 150
+        while (found := self.call("status", job))["status"] in ("PENDING", "RUNNING"):
+            assert time.monotonic() < deadline, found
+            time.sleep(1)
+        return found
+
+
+@pytest.fixture(scope="module")
+def shell(tmp_path_factory):
+    shell = Shell(tmp_path_factory.mktemp("service"))
+    try:
+        shell.up = shell.call("up", "--cpus", 2)
+        yield shell
+    finally:
+        services = State(shell.folder / "state").read()
+        if services is not None:
+            shell.call("down")
+            assert services.everything() == []
+            assert not Path(services.temp).exists()
+
+
+def submit(shell, name):
+    assignments = [word for key, value in SMALL.items() for word in ("--set", f"{key}={value}")]
+    arguments = ("submit", "spectrum", *assignments, "--workers", 1, "--id", name, "--out", "results")
+    return shell.call(*arguments)
+
+
+def status(url, headers=(), data=None):
+    request = urllib.request.Request(url, headers=dict(headers), data=data)
+    try:
+        with OPENER.open(request, timeout=10) as answer:
+            return answer.status
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
+
+
+def test_every_socket_is_on_loopback_and_doctor_says_so(shell):
+    found = listening(State(shell.folder / "state").read().everything())
+    assert len(found) >= 3
+    assert all(is_loopback(address) for address, _ in found), found
+    lines = {line["name"]: line["level"] for line in shell.call("doctor")["lines"]}
+    assert {lines["sockets"], lines["service ray"], lines["service mlflow"], lines["token of up"]} == {"ok"}
+
+
+def test_ray_refuses_a_request_without_its_token(shell):
+    token = (shell.folder / "state" / "ray-token").read_text()
+    url = f"{shell.up['ray']}/api/jobs/"
+    assert status(url) == 401
+    assert status(url, {"Authorization": "Bearer wrong"}.items()) in (401, 403)
+    assert status(url, {"Authorization": f"Bearer {token}"}.items()) == 200
+
+
+def test_mlflow_refuses_foreign_hosts_and_origins(shell):
+    url = f"{shell.up['mlflow']}/api/2.0/mlflow/experiments/"
+    create = json.dumps({"name": "theirs"}).encode()
+    kind = ("Content-Type", "application/json")
+    assert status(f"{url}search?max_results=1", [("Host", "evil.example")]) == 403
+    assert status(f"{url}create", [kind, ("Origin", "http://evil.example")], create) == 403
+    assert status(f"{url}search?max_results=1") == 200
+
+
+def test_two_jobs_at_once_and_one_stopped_and_resumed_gives_the_same_bits(shell):
+    submit(shell, "calm")
+    assert shell.ended("calm")["status"] == "SUCCEEDED"
+    submit(shell, "struck")
+    submit(shell, "beside")
+    deadline = time.monotonic() + 120
+    while not (run_dir := shell.call("status", "struck")["run_dir"]) or not list(Path(run_dir).glob("stages/g*")):
+        assert time.monotonic() < deadline
+        time.sleep(0.3)
+    stopped = shell.call("stop", "struck")
+    assert (stopped["status"], stopped["run_status"]) == ("STOPPED", "interrupted")
+    resumed = shell.call("resume", "struck")["job_id"]
+    assert shell.ended(resumed)["status"] == "SUCCEEDED"
+    assert shell.ended("beside")["status"] == "SUCCEEDED"
+    results = {name: result(shell, name) for name in ("calm", resumed, "beside")}
+    for key in ("eigenvalues", "residuals", "trace", "frobenius"):
+        assert results["calm"][key] == results[resumed][key] == results["beside"][key]
+    held = {run["job_id"]: run for run in shell.call("runs")["runs"]}
+    assert set(held) == set(results)  # the run that was resumed is one run, at its last job
+    for name, row in held.items():
+        assert row["run_id"] == results[name]["run_id"]
+        assert row["lambda_max"] == max(results["calm"]["eigenvalues"])
+        assert (row["study"], row["model"], row["data"], row["status"]) == ("spectrum", "mlp", "digits", "done")
+    with contextlib.closing(OPENER.open(artifact(shell, results["calm"]["run_id"], "report.html"), timeout=10)) as page:
+        assert b"<html" in page.read(4000).lower()
+
+
+def result(shell, job):
+    run_dir = Path(shell.call("status", job)["run_dir"])
+    return json.loads((run_dir / "result.json").read_text())
+
+
+def artifact(shell, run_id, name):
+    return f"{shell.up['mlflow']}/get-artifact?run_id={run_id}&path={name}"
+
+
+def test_mistakes_are_sentences_and_exit_2(shell):
+    for arguments in (("logs", "gone"), ("stop", "gone"), ("status", "gone"), ("resume", "gone")):
+        assert shell.call(*arguments, code=2) is None
+    assert shell.call("up")["started"] is False
