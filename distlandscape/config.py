@@ -227,6 +227,7 @@ class GoldilocksConfig(_Section):
     learning_rate: Real = Field(
         0.03, gt=0, description="of trainings (Adam), per coordinate, at Glorot's radius; it grows with the radius"
     )
+    hold_out: Real = Field(0.2, gt=0, lt=1, description="share of samples kept for testing, without a test split")
     seed: Integer = Field(0, ge=0, le=2**31)
     point: str | None = Field(None, min_length=1, description="weights of a point whose place is asked for")
 

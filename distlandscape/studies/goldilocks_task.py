@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from distlandscape.config import RunConfig
 from distlandscape.curvature.flat_samples import flat_sums
@@ -27,7 +28,9 @@ from distlandscape.theory import RandomModel, plane_spectrum
 from distlandscape.training.projections import make_projection
 from distlandscape.training.subspace import Recipe, train_pack
 
+Array = npt.NDArray[np.float64]
 CURVATURE, TRAINING = "curvature", "training"
+GRID = 81  # points of a predicted distribution
 TOL = 0.02  # of the outliers, which predictions take out of the bulk
 # What says which points and trainings there are, and not what one of them is.
 SWEEP = {"radii", "temperatures", "points", "dims", "modes", "trainings", "point"}
@@ -112,7 +115,8 @@ def measure_point(objective: Objective, config: RunConfig, runner: LocalRunner) 
         for name, operator in (("gauss_newton", GaussNewton), ("residual", Residual))
     }
     outliers, outlier_status = _outliers(H, objective, config)
-    spectra = [_plane(objective, plane.curvatures(d), plane.trace.value, plane.frobenius.value, outliers, d) for d in sorted(g.planes)]
+    trace, norm = plane.trace.value, plane.frobenius.value
+    spectra = [_plane(objective, plane.curvatures(d), trace, norm, outliers, d) for d in sorted(g.planes)]
     return {
         "radius": radius_of(objective),
         "loss": state.loss,
@@ -150,19 +154,29 @@ def _outliers(H: Hessian, objective: Objective, config: RunConfig) -> tuple[list
 
 
 def _plane(
-    objective: Objective, curvatures: np.ndarray[Any, Any], trace: float, frobenius: float, outliers: list[float], d: int
+    objective: Objective, curvatures: Array, trace: float, frobenius: float, outliers: list[float], d: int
 ) -> dict[str, Any]:
-    """Measured curvature in a d-plane beside the semicircle, without and with the outliers."""
-    row = {"plane": d, "positive": float(np.mean(curvatures > 0)), "lowest": float(curvatures[0])}
-    told: dict[str, Any] = {}
+    """Measured curvature in a d-plane beside the spectra predicted without and with the outliers.
+
+    ``predicted`` holds both cumulative distributions on a common grid; it is empty for H = 0.
+    """
+    row: dict[str, Any] = {"plane": d, "positive": float(np.mean(curvatures > 0)), "lowest": float(curvatures[0])}
+    predicted: list[dict[str, float]] = []
     if frobenius > 0:
         P = objective.parameters
         frobenius = max(frobenius, abs(trace) / math.sqrt(P), float(np.linalg.norm(outliers)))  # estimates scatter
+        width = float(curvatures[-1] - curvatures[0])
+        grid = np.linspace(curvatures[0] - width / 4, curvatures[-1] + width / 4, GRID)
+        columns = {"curvature": grid}
         for name, taken in (("without", []), ("with", outliers)):
             spectrum = plane_spectrum(trace, frobenius, P, d, taken)
-            numbers = {"positive": spectrum.positive, "lowest": spectrum.lowest, "distance": spectrum.distance(curvatures)}
-            told |= {f"{key}_{name}": value for key, value in numbers.items()}
-    return {**row, **told, "curvatures": curvatures.tolist()}
+            row |= {f"positive_{name}": spectrum.positive, f"lowest_{name}": spectrum.lowest}
+            row[f"distance_{name}"] = spectrum.distance(curvatures)
+            columns[name] = spectrum.cumulative(grid)
+        predicted = [
+            dict(zip(columns, map(float, values), strict=True)) for values in zip(*columns.values(), strict=True)
+        ]
+    return {**row, "curvatures": curvatures.tolist(), "predicted": predicted}
 
 
 def _random_model(objective: Objective, sigma_z: float, runner: LocalRunner) -> dict[str, float | None]:
@@ -179,7 +193,7 @@ def _random_model(objective: Objective, sigma_z: float, runner: LocalRunner) -> 
 
 def _trained(task: Task) -> list[dict[str, Any]]:
     c, g = task.config, task.config.goldilocks
-    data, rows, held_out = training_samples(task.train, task.test, c.hyperplane.hold_out)
+    data, rows, held_out = training_samples(task.train, task.test, g.hold_out)
     test = BlockStore.open(task.test[0]) if task.test is not None else None
     multiple = task.multiple
     assert multiple is not None and c.train.steps is not None, "trainings begin at random points"

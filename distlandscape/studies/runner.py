@@ -13,7 +13,7 @@ from distlandscape.config import RunConfig, validate_config
 from distlandscape.errors import InputError
 from distlandscape.objective import Objective
 from distlandscape.record.run import Run, require_writable
-from distlandscape.studies import clustering, hierarchy, hyperplane, spectrum, theory, train
+from distlandscape.studies import clustering, goldilocks, hierarchy, hyperplane, spectrum, theory, train
 from distlandscape.studies.checkpoints import check_training, steps_trained, trained_checkpoints
 from distlandscape.studies.context import StudyContext, build_objective
 from distlandscape.studies.execute import MakePage, Outcome, execute, make_runner
@@ -43,7 +43,10 @@ STUDIES: dict[str, Study] = {
     "hierarchy": hierarchy,
 }
 THEORY = "theory"
-HYPERPLANE = "hyperplane"
+SWEEPS = {
+    "hyperplane": hyperplane,
+    "goldilocks": goldilocks,
+}  # many short tasks from random points; they share no stage
 CHECKPOINTS = {"train": 10, "clustering": 5}  # where none are asked for; 1 in the other studies
 
 
@@ -66,12 +69,12 @@ def run_study(study: str, config: RunConfig, out: Path, make_page: MakePage) -> 
     check_training(config)
     with imported(config, out, study) as stores:
         objective, other = _objectives(config, stores)
-        (hyperplane if study == HYPERPLANE else STUDIES[study]).check(config, objective)
+        (SWEEPS[study] if study in SWEEPS else STUDIES[study]).check(config, objective)
     digests = {"data": stores.measured.digest, "config": config.digest()}
     identity |= {"stores": stores.identity(), "digests": digests}
     run = Run.create(out, study, config.model_dump(mode="json"), identity)
-    if study == HYPERPLANE:
-        return _hyperplane(run, config, objective, stores, make_page)
+    if study in SWEEPS:
+        return _sweep(run, config, objective, stores, make_page)
     return _network(run, config, objective, other, make_page)
 
 
@@ -82,7 +85,7 @@ def resume_study(run: Run, make_page: MakePage, workers: int | None = None) -> O
         InputError: the run is finished, held by another process, or its data are gone.
         Interrupted: SIGINT or SIGTERM again.
     """
-    if run.study not in (*STUDIES, THEORY, HYPERPLANE):
+    if run.study not in (*STUDIES, *SWEEPS, THEORY):
         raise InputError(f"{run.path} belongs to the study {run.study!r}, which this version does not know")
     tree = run.config
     if workers is not None:
@@ -97,8 +100,8 @@ def resume_study(run: Run, make_page: MakePage, workers: int | None = None) -> O
     if run.study == THEORY:
         return _theory(run, config, make_page)
     stores = Stores.reopened(run.identity["stores"])
-    if run.study == HYPERPLANE:
-        return _hyperplane(run, config, _objectives(config, stores)[0], stores, make_page)
+    if run.study in SWEEPS:
+        return _sweep(run, config, _objectives(config, stores)[0], stores, make_page)
     # Then the initial weights are needed no more, wherever they came from.
     trained = run.stage("train") is not None or steps_trained(run) > 0
     start = (
@@ -144,10 +147,10 @@ def _theory(run: Run, config: RunConfig, make_page: MakePage) -> Outcome:
     return execute(run, config, work, make_page)
 
 
-def _hyperplane(run: Run, config: RunConfig, objective: Objective, stores: Stores, make_page: MakePage) -> Outcome:
+def _sweep(run: Run, config: RunConfig, objective: Objective, stores: Stores, make_page: MakePage) -> Outcome:
     def work(progress: Progress, push: Callable[[], bool]) -> dict[str, Any]:
         with make_runner(run, config, progress) as runner:
-            return hyperplane.measure(run, config, objective, stores.other, runner, progress, push)
+            return SWEEPS[run.study].measure(run, config, objective, stores.other, runner, progress, push)
 
     return execute(run, config, work, make_page)
 

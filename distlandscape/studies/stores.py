@@ -58,7 +58,7 @@ def imported(config: RunConfig, out: Path, study: str) -> Iterator[Stores]:
             if config.data.split == "test" and config.train.steps:
                 other = _import(config, "train", config.data.samples, folder, made, progress)
             elif (
-                study in ("train", "hyperplane")
+                study in ("train", "hyperplane", "goldilocks")
                 and config.data.source != "store"
                 and has_test_split(config.data.source, config.data.path)
             ):

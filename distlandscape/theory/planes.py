@@ -114,7 +114,7 @@ class PlaneSpectrum:
         return self.centre - reach + bottom * few, self.centre + reach + top * few
 
     def _cauchy(self, x: Array) -> tuple[Complex, Complex]:
-        """z just above the real axis, and G(z), followed from far above, where G ≈ 1/z is the only solution."""
+        """Z just above the real axis, and G(z), followed from far above, where G ≈ 1/z is the only solution."""
         spikes = np.array(self.spikes)[:, None]
         low, high = self._range()
         width = high - low

@@ -6,6 +6,7 @@ import dataclasses
 
 import pytest
 import torch
+
 from distlandscape.training.sphere import from_sphere, to_sphere
 from tests.training.test_subspace import RECIPE, members, plain, planes_of, run
 
