@@ -12,10 +12,10 @@ from distlandscape.objective import Batch, Objective
 
 
 def flat_sums(objective: Objective, batch: Batch) -> tuple[Tensor]:
-    """Numbers of samples (3,): diag p − p pᵀ is exactly 0 in float32, in float64; the largest p is exactly 1 in float32.
+    """Numbers of samples (3,) with diag p − p pᵀ exactly 0 in float32, in float64, and with a p that is 1 in float32.
 
-    The matrix is 0 once all p are 0 or 1 to the last bit: then neither Gauss-Newton term nor, at a right answer, gradient
-    knows of the sample. Long before, p rounds to 1 and 1 − p is lost. Cost: one forward pass.
+    The matrix is 0 once all p are 0 or 1 to the last bit: then neither Gauss-Newton term nor, at a right answer,
+    gradient knows of the sample. Long before, p rounds to 1 and 1 − p is lost. Cost: one forward pass.
     """
     with torch.no_grad():
         z_nC = objective.logits(objective.leaves(), batch.x)

@@ -44,12 +44,13 @@ def grid(view: RunView) -> Figure:
     """Accuracy over radius and dimension."""
     pictures = grids(view)
     figure = new_figure(3.2)
+    drawn: list[Any] = []
     row: Any = figure.subplots(1, len(pictures), squeeze=False, sharey=True)[0]
     colours = LinearSegmentedColormap.from_list("roles", [INK["paper"], INK["blue"]])
-    ends, drawn = zone_ends(view), None
+    ends = zone_ends(view)
     for axes, picture in zip(row, pictures, strict=True):
         edges = picture.radius_edges, picture.dimension_edges
-        drawn = axes.pcolormesh(*edges, picture.accuracy, cmap=colours, vmin=0, vmax=1)
+        drawn.append(axes.pcolormesh(*edges, picture.accuracy, cmap=colours, vmin=0, vmax=1))
         axes.plot(
             picture.line_radius, picture.line_dimension, "o-", ms=3, color=INK["vermillion"], label="2√d = Tr H/‖H‖_F"
         )
@@ -62,7 +63,7 @@ def grid(view: RunView) -> Figure:
         axes.grid(visible=False)
     row[0].set_ylabel("dimension of the plane d")
     row[0].legend(loc="upper left")
-    figure.colorbar(drawn, ax=list(row), label="accuracy, held out")
+    figure.colorbar(drawn[0], ax=list(row), label="accuracy, held out")
     return figure
 
 

@@ -170,4 +170,5 @@ def _edges(centres: list[float]) -> Array:
     logs = np.log(centres)
     between = (logs[1:] + logs[:-1]) / 2
     half = (logs[1] - logs[0], logs[-1] - logs[-2]) if len(logs) > 1 else (1.0, 1.0)
-    return np.exp(np.concatenate([[logs[0] - half[0] / 2], between, [logs[-1] + half[1] / 2]]))
+    edges: Array = np.exp(np.concatenate([[logs[0] - half[0] / 2], between, [logs[-1] + half[1] / 2]]))
+    return edges

@@ -1,4 +1,7 @@
-"""The tables of the goldilocks study: a row a point, a plane, a radius, a training, a place of the grid."""
+"""The tables of the goldilocks study.
+
+A row a point, a plane, a curvature, a place of a predicted distribution, a radius, a training, a place of the grid.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ SHARE = 0.5  # of the highest mean ratio, which bounds the zone
 
 
 def write_tables(run: Run, outcomes: list[Row]) -> dict[str, list[Row]]:
-    """Store and return ``points``, ``planes``, ``curvatures``, ``predicted``, ``radii``, ``trainings``, ``grid``, where known."""
+    """Store and return all tables; those without rows are not stored."""
     points, planes, curvatures, predicted = _points(outcomes)
     trainings = [
         {**_place(o), "mode": o["mode"], "dimension": o["dim"], **member, "seconds": o["seconds"] / len(o["members"])}

@@ -1,7 +1,8 @@
 """The curvature a random plane sees of a matrix with outliers, and of one without.
 
 For V a random orthonormal basis of a d-plane of R^D and d ≪ D, VᵀHV is a semicircle, which the bulk of H gives, freely
-added to Σ θ_i u_i u_iᵀ with θ_i = λ_i d/D for the outliers λ_i and u_i random of mean square length 1. Its R-transform is
+added to Σ θ_i u_i u_iᵀ with θ_i = λ_i d/D for the outliers λ_i and u_i random of mean square length 1. Its R-transform
+is
 
     R(G) = c + σ² G + (1/d) Σ θ_i/(1 − θ_i G),   c = Tr/D and σ² = d (‖·‖_F² − Tr²/D)/D² of the bulk,
 
@@ -14,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +25,7 @@ from distlandscape.errors import InputError
 from distlandscape.theory.bulks import hyperplane_semicircle
 
 Array = npt.NDArray[np.float64]
-Complex = npt.NDArray[np.complex128]
+Complex = npt.NDArray[np.complexfloating[Any, Any]]
 PATH = 22  # points on the way from far above the real axis down to it
 HEIGHT = 1e-6  # of the last point, over the range of the spectrum
 DAMPED, NEWTON = 3, 5  # steps at each of them
@@ -70,7 +72,7 @@ class PlaneSpectrum:
     @property
     def lowest(self) -> float:
         """Expected smallest eigenvalue at finite d: the edge and the Tracy–Widom shift σ d^(−2/3) inwards."""
-        return self.lower_edge + TRACY_WIDOM * self.sigma * self.plane ** (-2 / 3)
+        return self.lower_edge + TRACY_WIDOM * self.sigma * float(self.plane) ** (-2 / 3)
 
     @property
     def positive(self) -> float:
@@ -86,13 +88,14 @@ class PlaneSpectrum:
     def cumulative(self, x: npt.ArrayLike) -> Array:
         """Share of eigenvalues up to x.
 
-        In closed form from G: ∫ log(z − x) dμ = zG − ∫ R dG − log G − 1, whose imaginary part is π times the share above.
+        In closed form: ∫ log(z − x) dμ = zG − ∫ R dG − log G − 1, whose imaginary part is π times the share above.
         """
         where = np.asarray(x, dtype=np.float64)
         z, G = self._cauchy(where.ravel())
         spread = np.log(1 - np.array(self.spikes)[:, None] * G).sum(0) / self.plane
         potential = z * G - self.centre * G - self.sigma**2 * G**2 / 2 + spread - np.log(G)
-        return np.clip(1 - potential.imag / np.pi, 0, 1).reshape(where.shape)
+        share: Array = np.clip(1 - potential.imag / np.pi, 0, 1)
+        return share.reshape(where.shape)
 
     def distance(self, eigenvalues: npt.ArrayLike) -> float:
         """Kolmogorov–Smirnov distance between measured eigenvalues and this spectrum."""
@@ -118,7 +121,7 @@ class PlaneSpectrum:
         spikes = np.array(self.spikes)[:, None]
         low, high = self._range()
         width = high - low
-        z = x + 0j
+        z: Complex = x + 0j
         G: Complex = 1 / (x - self.centre + 3j * width)
         for height in width * np.geomspace(3.0, HEIGHT, PATH):
             z = x + 1j * height
@@ -129,7 +132,8 @@ class PlaneSpectrum:
 
     def _transform(self, G: Complex, spikes: Array) -> Complex:
         R: Complex = self.centre + self.sigma**2 * G
-        return R + (spikes / (1 - spikes * G)).sum(0) / self.plane
+        R += (spikes / (1 - spikes * G)).sum(0) / self.plane
+        return R
 
     def _polished(self, G: Complex, z: Complex, spikes: Array) -> Complex:
         """Newton steps for R(G) + 1/G = z, taken where they stay in the lower half-plane and help."""

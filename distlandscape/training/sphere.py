@@ -24,4 +24,5 @@ def from_sphere(gradients_BP: Tensor, points_BP: Tensor, start_BP: Tensor) -> Te
 
 
 def _factor(points_BP: Tensor, start_BP: Tensor) -> Tensor:
-    return start_BP.norm(dim=1, keepdim=True) / points_BP.norm(dim=1, keepdim=True)
+    factor_B1: Tensor = start_BP.norm(dim=1, keepdim=True) / points_BP.norm(dim=1, keepdim=True)
+    return factor_B1

@@ -22,7 +22,7 @@ KEYS = [
     "model.options={hidden: [4]}",
     "train.steps=20",
     "train.batch_size=32",
-    "goldilocks.radii=[0.5, 1, 4]",
+    "goldilocks.radii=[0.25, 1, 4]",
     "goldilocks.points=2",
     "goldilocks.planes=[3, 12]",
     "goldilocks.dims=[2, 30]",
@@ -49,9 +49,9 @@ def whole(tmp_path_factory, empty_database):
 
 def test_result_has_what_was_promised(whole):
     result = whole.result
-    assert [row["multiple"] for row in result["radii"]] == [0.5, 1.0, 4.0]
+    assert [row["multiple"] for row in result["radii"]] == [0.25, 1.0, 4.0]
     assert {(r["mode"], r["multiple"], r["dimension"]) for r in result["grid"]} == {
-        (mode, r, d) for mode in ("sphere", "free") for r in (0.5, 1.0, 4.0) for d in (2, 30)
+        (mode, r, d) for mode in ("sphere", "free") for r in (0.25, 1.0, 4.0) for d in (2, 30)
     }
     assert result["trainings"] == 24
     (found,) = result["zones"]
@@ -139,7 +139,7 @@ def test_where_a_point_stands(tmp_path, capfd, empty_database):
     found = run(tmp_path, capfd, "--point", str(file))
     point = found["point"]
     assert found["trainings"] == 0
-    assert 0.5 < point["multiple"] < 4
+    assert 0.25 < point["multiple"] < 4
     ratios = [row["ratio"] for row in found["radii"]]
     assert min(ratios) <= point["random_ratio"] <= max(ratios)
     low, high = found["zones"][0]["low"] or 0, found["zones"][0]["high"] or np.inf
