@@ -10,9 +10,11 @@ from typing import Any, Protocol
 import torch
 
 from distlandscape.config import RunConfig, validate_config
+from distlandscape.data import BlockStore
 from distlandscape.errors import InputError
 from distlandscape.objective import Objective
 from distlandscape.record.run import Run, require_writable
+from distlandscape.runtime.runner import Runner
 from distlandscape.studies import clustering, goldilocks, hierarchy, hyperplane, spectrum, theory, train
 from distlandscape.studies.checkpoints import check_training, steps_trained, trained_checkpoints
 from distlandscape.studies.context import StudyContext, build_objective
@@ -35,6 +37,25 @@ class Study(Protocol):
         """Measure, stage by stage; returns the summary, with a status of COMPLETE or what was not reached and why."""
 
 
+class SweepStudy(Protocol):
+    """The same of a study that is a sweep of tasks."""
+
+    def check(self, config: RunConfig, objective: Objective) -> None:
+        """See Study."""
+
+    def measure(
+        self,
+        run: Run,
+        config: RunConfig,
+        objective: Objective,
+        test: BlockStore | None,
+        runner: Runner,
+        progress: Progress,
+        push: Callable[[], object],
+    ) -> dict[str, Any]:
+        """Do what is not done of the tasks; returns the summary."""
+
+
 STUDIES: dict[str, Study] = {
     "spectrum": spectrum,
     "quickstart": spectrum,
@@ -43,10 +64,8 @@ STUDIES: dict[str, Study] = {
     "hierarchy": hierarchy,
 }
 THEORY = "theory"
-SWEEPS = {
-    "hyperplane": hyperplane,
-    "goldilocks": goldilocks,
-}  # many short tasks from random points; they share no stage
+# Made of many short tasks, without weights or checkpoints that they share.
+SWEEPS: dict[str, SweepStudy] = {"hyperplane": hyperplane, "goldilocks": goldilocks}
 CHECKPOINTS = {"train": 10, "clustering": 5}  # where none are asked for; 1 in the other studies
 
 

@@ -72,7 +72,7 @@ class PlaneSpectrum:
     @property
     def lowest(self) -> float:
         """Expected smallest eigenvalue at finite d: the edge and the Tracy–Widom shift σ d^(−2/3) inwards."""
-        return self.lower_edge + TRACY_WIDOM * self.sigma * float(self.plane) ** (-2 / 3)
+        return self.lower_edge + TRACY_WIDOM * self.sigma / math.cbrt(self.plane**2)
 
     @property
     def positive(self) -> float:
@@ -82,7 +82,7 @@ class PlaneSpectrum:
     def density(self, x: npt.ArrayLike) -> Array:
         """Density at x, smoothed by a Lorentzian of 10⁻⁶ of the range; integrates to 1."""
         where = np.asarray(x, dtype=np.float64)
-        density: Array = -self._cauchy(where.ravel())[1].imag / np.pi
+        density = np.asarray(-self._cauchy(where.ravel())[1].imag / np.pi, dtype=np.float64)
         return density.reshape(where.shape)
 
     def cumulative(self, x: npt.ArrayLike) -> Array:

@@ -25,7 +25,7 @@ KEYS = [
     "goldilocks.radii=[0.25, 1, 4]",
     "goldilocks.points=2",
     "goldilocks.planes=[3, 12]",
-    "goldilocks.dims=[2, 30]",
+    "goldilocks.dims=[20]",
     "goldilocks.trainings=2",
 ]
 WORDS = [word for key in KEYS for word in ("--set", key)]
@@ -51,9 +51,9 @@ def test_result_has_what_was_promised(whole):
     result = whole.result
     assert [row["multiple"] for row in result["radii"]] == [0.25, 1.0, 4.0]
     assert {(r["mode"], r["multiple"], r["dimension"]) for r in result["grid"]} == {
-        (mode, r, d) for mode in ("sphere", "free") for r in (0.25, 1.0, 4.0) for d in (2, 30)
+        (mode, r, d) for mode in ("sphere", "free") for r in (0.25, 1.0, 4.0) for d in (20,)
     }
-    assert result["trainings"] == 24
+    assert result["trainings"] == 12
     (found,) = result["zones"]
     ratios = [row["ratio"] for row in result["radii"]]
     assert found["ratio"] == max(ratios)
