@@ -18,6 +18,7 @@ from distlandscape.studies.goldilocks_tables import zone
 
 KEYS = [
     "data.samples=120",
+    "data.blocks=2",
     "data.classes=[0, 1, 2]",
     "model.options={hidden: [4]}",
     "train.steps=20",
@@ -66,7 +67,7 @@ def test_result_has_what_was_promised(whole):
 def test_a_point_against_its_dense_hessian(whole):
     """Model, radius and plane put together by hand in float64."""
     point = next(p for p in whole.table("points").to_pylist() if (p["multiple"], p["seed"]) == (1.0, 1))
-    store = dl.data.load_source("digits", samples=120, classes=(0, 1, 2))
+    store = dl.data.load_source("digits", samples=120, classes=(0, 1, 2), blocks=2)
     model = build_model("mlp", (1, 8, 8), 3, {"hidden": [4]}, 1).double()
     objective = dl.Objective(model, store)
     objective = at_radius(objective, scheme_radii(objective)["glorot"])
