@@ -214,7 +214,7 @@ class GoldilocksConfig(_Section):
         (5, 15, 50), min_length=1, description="dimensions in which all curvature is measured; nested, the most costs"
     )
     outliers: Integer | None = Field(
-        None, ge=0, description="leading eigenvalues taken out of the bulk; None: as many as there are classes"
+        None, ge=0, description="eigenvalues of each end taken out of the bulk; None: as many as classes"
     )
     norm_probes: Integer = Field(8, ge=2, description="products for the norms of the Gauss-Newton and residual terms")
     dims: tuple[Annotated[Integer, Field(ge=1)], ...] = Field(

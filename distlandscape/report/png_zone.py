@@ -6,6 +6,7 @@ from typing import Any
 
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 
 from distlandscape.report.png_parts import new_figure
 from distlandscape.report.style import LIGHT as INK
@@ -27,6 +28,7 @@ def radius_panels(view: RunView, panels: list[Panel]) -> Figure:
     for name, radius in schemes(view).items():
         column[0].annotate(name, (radius, 1), xycoords=("data", "axes fraction"), size=7, rotation=60, va="bottom")
     column[-1].set(xscale="log", xlabel=RADIUS)
+    _plain_radii(column[-1])
     return figure
 
 
@@ -61,10 +63,18 @@ def grid(view: RunView) -> Figure:
             xscale="log", yscale="log", xlabel=RADIUS, title=picture.title, ylim=(bottom, picture.dimension_edges[-1])
         )
         axes.grid(visible=False)
+        _plain_radii(axes)
     row[0].set_ylabel("dimension of the plane d")
     row[0].legend(loc="upper left")
     figure.colorbar(drawn[0], ax=list(row), label="accuracy, held out")
     return figure
+
+
+def _plain_radii(axes: Any) -> None:
+    """Radii span a decade or two: 1, 2 and 5 times a power of ten, without exponents."""
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(FormatStrFormatter("%g"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _panel(axes: Any, panel: Panel) -> None:

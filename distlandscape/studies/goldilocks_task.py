@@ -99,22 +99,22 @@ def _measured(task: Task) -> list[dict[str, Any]]:
     else:
         objective = random_point(task.config, seed, task.temperature, task.multiple, data, other, "float64")
     r = task.config.runtime
-    return [{"seed": seed, **measure_point(objective, task.config, LocalRunner(r.threads, r.micro_batch))}]
+    return [{"seed": seed, **measure_point(objective, task.config, seed, LocalRunner(r.threads, r.micro_batch))}]
 
 
-def measure_point(objective: Objective, config: RunConfig, runner: LocalRunner) -> dict[str, Any]:
-    """Curvature and softmax at the objective's θ; numbers that do not exist (H = 0) are None."""
+def measure_point(objective: Objective, config: RunConfig, seed: int, runner: LocalRunner) -> dict[str, Any]:
+    """Curvature and softmax at the objective's θ, in planes of ``seed``; numbers that do not exist (H = 0) are None."""
     g, N = config.goldilocks, objective.samples
     state = freezing(objective, runner)
     gradient = loss_accuracy_gradient(objective, runner)[2]
     flat, flat64, rounded = (float(v) / N for v in runner.map_blocks(objective, flat_sums)[0])
     H = Hessian(objective, runner)
-    plane = plane_curvature(H, max(g.planes), g.seed)
+    plane = plane_curvature(H, max(g.planes), seed)
     norms = {
-        name: trace_and_frobenius(operator(objective, runner), g.norm_probes, g.seed)[1]
+        name: trace_and_frobenius(operator(objective, runner), g.norm_probes, seed)[1]
         for name, operator in (("gauss_newton", GaussNewton), ("residual", Residual))
     }
-    outliers, outlier_status = _outliers(H, objective, config)
+    outliers, outlier_status = _outliers(H, objective, config, seed)
     trace, norm = plane.trace.value, plane.frobenius.value
     spectra = [_plane(objective, plane.curvatures(d), trace, norm, outliers, d) for d in sorted(g.planes)]
     return {
@@ -143,13 +143,17 @@ def measure_point(objective: Objective, config: RunConfig, runner: LocalRunner) 
     }
 
 
-def _outliers(H: Hessian, objective: Objective, config: RunConfig) -> tuple[list[float], str]:
-    """Leading eigenvalues, descending; Ritz values where they did not converge, which is said."""
+def _outliers(H: Hessian, objective: Objective, config: RunConfig, seed: int) -> tuple[list[float], str]:
+    """Eigenvalues at both ends, descending; Ritz values where they did not converge, which is said.
+
+    The residual term has as much below 0 as above, so outliers are on both sides where it is large.
+    """
     k = config.goldilocks.outliers
-    k = min(objective.outputs if k is None else k, max(1, objective.parameters // 4))
+    k = min(objective.outputs if k is None else k, max(1, objective.parameters // 8))
     if k == 0:
         return [], "not asked for"
-    found = top_eigenpairs(H, k, TOL, max_steps=min(objective.parameters, 4 * k + 40), seed=config.goldilocks.seed)
+    steps = min(objective.parameters, 8 * k + 40)
+    found = top_eigenpairs(H, (k, k), TOL, "BE", max_steps=steps, seed=seed)
     return [float(v) for v in found.eigenvalues], found.status
 
 
