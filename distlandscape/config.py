@@ -198,6 +198,40 @@ class HyperplaneConfig(_Section):
     budget_minutes: Real | None = Field(None, gt=0)
 
 
+class GoldilocksConfig(_Section):
+    """Curvature at random points against their radius, and trainings in random planes that begin there."""
+
+    radii: tuple[Annotated[Real, Field(gt=0)], ...] = Field(
+        (0.1, 0.2, 0.4, 0.7, 1.0, 1.5, 2.5, 5.0, 10.0),
+        min_length=1,
+        description="|θ| of the points, as multiples of the radius of Glorot's initialisation",
+    )
+    temperatures: tuple[Annotated[Real, Field(gt=0)], ...] = Field(
+        (1.0,), min_length=1, description="T of p = softmax(z/T)"
+    )
+    points: Integer = Field(3, ge=2, description="random points of each radius and temperature")
+    planes: tuple[Annotated[Integer, Field(ge=2)], ...] = Field(
+        (5, 15, 50), min_length=1, description="dimensions in which all curvature is measured; nested, the most costs"
+    )
+    outliers: Integer | None = Field(
+        None, ge=0, description="eigenvalues of each end taken out of the bulk; None: as many as classes"
+    )
+    norm_probes: Integer = Field(8, ge=2, description="products for the norms of the Gauss-Newton and residual terms")
+    dims: tuple[Annotated[Integer, Field(ge=1)], ...] = Field(
+        (5, 20, 100), description="dimensions of the planes that are trained in; none: no trainings"
+    )
+    modes: tuple[Literal["sphere", "free"], ...] = Field(
+        ("sphere", "free"), min_length=1, description="trainings kept at their radius, or left alone"
+    )
+    trainings: Integer = Field(3, ge=2, description="of each radius, dimension and mode")
+    learning_rate: Real = Field(
+        0.03, gt=0, description="of trainings (Adam), per coordinate, at Glorot's radius; it grows with the radius"
+    )
+    hold_out: Real = Field(0.2, gt=0, lt=1, description="share of samples kept for testing, without a test split")
+    seed: Integer = Field(0, ge=0, le=2**31)
+    point: str | None = Field(None, min_length=1, description="weights of a point whose place is asked for")
+
+
 class RuntimeConfig(_Section):
     """Where the products run."""
 
@@ -244,6 +278,7 @@ class RunConfig(_Section):
     hierarchy: HierarchyConfig = HierarchyConfig()
     theory: TheoryConfig = TheoryConfig()
     hyperplane: HyperplaneConfig = HyperplaneConfig()
+    goldilocks: GoldilocksConfig = GoldilocksConfig()
     runtime: RuntimeConfig = RuntimeConfig()
     tracking: TrackingConfig = TrackingConfig()
 

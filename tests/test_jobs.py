@@ -7,9 +7,8 @@ import pytest
 from distlandscape.config import load_config
 from distlandscape.data import load_source
 from distlandscape.errors import InputError
-from distlandscape.studies import hyperplane
 from distlandscape.studies.context import build_objective
-from distlandscape.studies.runner import STUDIES, resolve
+from distlandscape.studies.runner import STUDIES, SWEEPS, resolve
 
 JOBS = sorted((Path(__file__).parent.parent / "jobs").glob("*.yaml"))
 
@@ -20,7 +19,7 @@ def test_there_are_jobs():
 
 @pytest.mark.parametrize("file", JOBS, ids=lambda file: file.stem)
 def test_job_is_valid(file):
-    study = next((name for name in (*STUDIES, "hyperplane") if file.stem.endswith(name)), "spectrum")
+    study = next((name for name in (*STUDIES, *SWEEPS) if file.stem.endswith(name)), "spectrum")
     assert f"distlandscape {study} --config jobs/{file.name}" in file.read_text()
     config = resolve(load_config(file, ["data.samples=200"]), study)
     try:
@@ -28,4 +27,4 @@ def test_job_is_valid(file):
     except InputError:
         assert config.data.source == "fashion_mnist"  # its package is not everywhere
         pytest.skip("the data are not on this machine")
-    (hyperplane if study == "hyperplane" else STUDIES[study]).check(config, build_objective(config))
+    (SWEEPS[study] if study in SWEEPS else STUDIES[study]).check(config, build_objective(config))

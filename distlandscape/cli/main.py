@@ -20,6 +20,7 @@ COMMANDS = (
     "clustering",
     "hierarchy",
     "hyperplane",
+    "goldilocks",
     "data",
     "theory",
     "resume",

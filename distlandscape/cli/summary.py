@@ -146,6 +146,45 @@ def _hierarchy(result: dict[str, Any]) -> list[str]:
     ]
 
 
+def _goldilocks(result: dict[str, Any]) -> list[str]:
+    planes = [row["plane"] for row in result["planes"]]
+    lines = [
+        f"random points of {_subject(result)}",
+        f"  {result['trainings']} trainings in {result['wall_s']:.0f} s; accuracy on {result['held_out']}",
+        "",
+        "  T      r/Glorot      |θ|    Tr H/‖H‖_F         random model    E Σp²   positive in d = "
+        + ", ".join(map(str, planes)),
+    ]
+    for row in result["radii"]:
+        ratio = "none" if row["ratio"] is None else f"{row['ratio']:.3g} ± {row['ratio_stderr']:.2g}"
+        model = "none" if row["model_ratio"] is None else f"{row['model_ratio']:.3g}"
+        shares = ", ".join(f"{100 * row[f'positive_{d}']:.0f} %" for d in planes)
+        lines.append(
+            f"  {row['temperature']:<6g} {row['multiple']:>8.3g} {row['radius']:>8.3g}    {ratio:<18} {model:<12}"
+            f" {row['sum_p2']:>7.3f}   {shares}"
+        )
+    for row in result["inside"]:
+        told = [f"{100 * row[k]:.1f} %" if row[k] is not None else "none" for k in ("inside", "outside")]
+        lines.append(
+            f"  d = {row['dimension']}, {row['mode']}: accuracy {told[0]} inside the zone, {told[1]} outside, best at"
+            f" {row['best_multiple']:g} × Glorot"
+        )
+    if result["point"] is not None:
+        lines += ["", *_point(result["point"])]
+    return [*lines, f"  status     {result['status']}"]
+
+
+def _point(point: dict[str, Any]) -> list[str]:
+    ratio = "none, H = 0" if point["ratio"] is None else f"{point['ratio']:.3g} ± {point['ratio_stderr']:.2g}"
+    beside = "" if point["random_ratio"] is None else f", {point['random_ratio']:.3g} at random points of its radius"
+    where = {True: "inside the zone", False: "outside the zone", None: "with no zone to compare with"}[point["inside"]]
+    shares = ", ".join(f"{100 * share:.0f} % in d = {d}" for d, share in point["positive"].items())
+    return [
+        f"  the point  |θ| = {point['radius']:.4g}, {point['multiple']:.3g} × Glorot: {where}",
+        f"             Tr H/‖H‖_F {ratio}{beside}; positive curvature {shares}",
+    ]
+
+
 def _subject(result: dict[str, Any]) -> str:
     return f"{result['model']} on {result['samples']:,} samples, P = {result['parameters']:,}"
 
@@ -164,4 +203,5 @@ SUMMARIES = {
     "clustering": _clustering,
     "hierarchy": _hierarchy,
     "hyperplane": _hyperplane,
+    "goldilocks": _goldilocks,
 }

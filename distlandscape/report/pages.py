@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from distlandscape.errors import InputError
-from distlandscape.report import clustering, hierarchy, hyperplane, spectrum, theory, train
+from distlandscape.report import clustering, goldilocks, hierarchy, hyperplane, spectrum, theory, train
 from distlandscape.report.figure import StudyPage
 
 PAGES = {
@@ -12,6 +12,7 @@ PAGES = {
     "train": train.PAGE,
     "theory": theory.PAGE,
     "hyperplane": hyperplane.PAGE,
+    "goldilocks": goldilocks.PAGE,
     "clustering": clustering.PAGE,
     "hierarchy": hierarchy.PAGE,
 }

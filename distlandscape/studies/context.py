@@ -12,6 +12,7 @@ from distlandscape.config import RunConfig
 from distlandscape.data import BlockStore, load_source
 from distlandscape.errors import GenerationLost
 from distlandscape.models import build_model, load_weights
+from distlandscape.models.temperature import temper
 from distlandscape.objective import Objective
 from distlandscape.record.run import Run, Stage
 from distlandscape.runtime.runner import Runner
@@ -43,8 +44,12 @@ def load_data(
     )
 
 
-def build_objective(config: RunConfig, data: BlockStore | None = None, other: BlockStore | None = None) -> Objective:
+def build_objective(
+    config: RunConfig, data: BlockStore | None = None, other: BlockStore | None = None, temperature: float = 1.0
+) -> Objective:
     """Data, model and initial weights of a configuration; everything a user can get wrong is wrong here.
+
+    With a ``temperature`` T the model gives z/T.
 
     Raises:
         InputError: see ``load_source``, ``build_model``, ``load_weights`` and ``Objective``.
@@ -58,6 +63,7 @@ def build_objective(config: RunConfig, data: BlockStore | None = None, other: Bl
     model.to(DTYPES[o.dtype])  # before the weights come, which would be rounded otherwise
     if config.model.weights is not None:
         load_weights(model, config.model.weights)
+    temper(model, temperature)
     return Objective(
         model,
         data,

@@ -57,7 +57,7 @@ def perform(task: PackTask) -> dict[str, Any]:
     """
     began = time.monotonic()
     c, h = task.config, task.config.hyperplane
-    store, rows, held_out = _samples(task.train, task.test, h.hold_out)
+    store, rows, held_out = training_samples(task.train, task.test, h.hold_out)
     test = BlockStore.open(task.test[0]) if task.test is not None else None
     objectives = [build_objective(_seeded(c, seed), store, test) for seed in task.seeds]
     assert c.train.steps is not None, "the runner resolves train.steps"
@@ -118,7 +118,7 @@ def _planes(task: PackTask, parameters: int) -> list[Projection]:
 
 
 @functools.lru_cache(maxsize=1)
-def _samples(
+def training_samples(
     train: tuple[str, str], test: tuple[str, str] | None, hold_out: float
 ) -> tuple[BlockStore, AllRows, AllRows]:
     """What a worker keeps from task to task."""

@@ -10,10 +10,12 @@ from typing import Any, Protocol
 import torch
 
 from distlandscape.config import RunConfig, validate_config
+from distlandscape.data import BlockStore
 from distlandscape.errors import InputError
 from distlandscape.objective import Objective
 from distlandscape.record.run import Run, require_writable
-from distlandscape.studies import clustering, hierarchy, hyperplane, spectrum, theory, train
+from distlandscape.runtime.runner import Runner
+from distlandscape.studies import clustering, goldilocks, hierarchy, hyperplane, spectrum, theory, train
 from distlandscape.studies.checkpoints import check_training, steps_trained, trained_checkpoints
 from distlandscape.studies.context import StudyContext, build_objective
 from distlandscape.studies.execute import MakePage, Outcome, execute, make_runner
@@ -35,6 +37,25 @@ class Study(Protocol):
         """Measure, stage by stage; returns the summary, with a status of COMPLETE or what was not reached and why."""
 
 
+class SweepStudy(Protocol):
+    """The same of a study that is a sweep of tasks."""
+
+    def check(self, config: RunConfig, objective: Objective) -> None:
+        """See Study."""
+
+    def measure(
+        self,
+        run: Run,
+        config: RunConfig,
+        objective: Objective,
+        test: BlockStore | None,
+        runner: Runner,
+        progress: Progress,
+        push: Callable[[], object],
+    ) -> dict[str, Any]:
+        """Do what is not done of the tasks; returns the summary."""
+
+
 STUDIES: dict[str, Study] = {
     "spectrum": spectrum,
     "quickstart": spectrum,
@@ -43,7 +64,8 @@ STUDIES: dict[str, Study] = {
     "hierarchy": hierarchy,
 }
 THEORY = "theory"
-HYPERPLANE = "hyperplane"
+# Made of many short tasks, without weights or checkpoints that they share.
+SWEEPS: dict[str, SweepStudy] = {"hyperplane": hyperplane, "goldilocks": goldilocks}
 CHECKPOINTS = {"train": 10, "clustering": 5}  # where none are asked for; 1 in the other studies
 
 
@@ -66,12 +88,12 @@ def run_study(study: str, config: RunConfig, out: Path, make_page: MakePage) -> 
     check_training(config)
     with imported(config, out, study) as stores:
         objective, other = _objectives(config, stores)
-        (hyperplane if study == HYPERPLANE else STUDIES[study]).check(config, objective)
+        (SWEEPS[study] if study in SWEEPS else STUDIES[study]).check(config, objective)
     digests = {"data": stores.measured.digest, "config": config.digest()}
     identity |= {"stores": stores.identity(), "digests": digests}
     run = Run.create(out, study, config.model_dump(mode="json"), identity)
-    if study == HYPERPLANE:
-        return _hyperplane(run, config, objective, stores, make_page)
+    if study in SWEEPS:
+        return _sweep(run, config, objective, stores, make_page)
     return _network(run, config, objective, other, make_page)
 
 
@@ -82,7 +104,7 @@ def resume_study(run: Run, make_page: MakePage, workers: int | None = None) -> O
         InputError: the run is finished, held by another process, or its data are gone.
         Interrupted: SIGINT or SIGTERM again.
     """
-    if run.study not in (*STUDIES, THEORY, HYPERPLANE):
+    if run.study not in (*STUDIES, *SWEEPS, THEORY):
         raise InputError(f"{run.path} belongs to the study {run.study!r}, which this version does not know")
     tree = run.config
     if workers is not None:
@@ -97,8 +119,8 @@ def resume_study(run: Run, make_page: MakePage, workers: int | None = None) -> O
     if run.study == THEORY:
         return _theory(run, config, make_page)
     stores = Stores.reopened(run.identity["stores"])
-    if run.study == HYPERPLANE:
-        return _hyperplane(run, config, _objectives(config, stores)[0], stores, make_page)
+    if run.study in SWEEPS:
+        return _sweep(run, config, _objectives(config, stores)[0], stores, make_page)
     # Then the initial weights are needed no more, wherever they came from.
     trained = run.stage("train") is not None or steps_trained(run) > 0
     start = (
@@ -144,10 +166,10 @@ def _theory(run: Run, config: RunConfig, make_page: MakePage) -> Outcome:
     return execute(run, config, work, make_page)
 
 
-def _hyperplane(run: Run, config: RunConfig, objective: Objective, stores: Stores, make_page: MakePage) -> Outcome:
+def _sweep(run: Run, config: RunConfig, objective: Objective, stores: Stores, make_page: MakePage) -> Outcome:
     def work(progress: Progress, push: Callable[[], bool]) -> dict[str, Any]:
         with make_runner(run, config, progress) as runner:
-            return hyperplane.measure(run, config, objective, stores.other, runner, progress, push)
+            return SWEEPS[run.study].measure(run, config, objective, stores.other, runner, progress, push)
 
     return execute(run, config, work, make_page)
 

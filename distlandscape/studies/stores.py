@@ -57,7 +57,7 @@ def imported(config: RunConfig, out: Path, study: str) -> Iterator[Stores]:
             other = None
             if config.data.split == "test" and config.train.steps:
                 other = _import(config, "train", config.data.samples, folder, made, progress)
-            elif study in ("train", "hyperplane") and _has_test_split(config):
+            elif study in ("train", "hyperplane", "goldilocks") and _has_test_split(config):
                 other = _import(config, "test", None, folder, made, progress)
         yield Stores(measured, other)
     except BaseException:

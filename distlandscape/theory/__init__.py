@@ -3,6 +3,7 @@
 from distlandscape.theory.bulks import MarchenkoPastur, Semicircle, hyperplane_semicircle, marchenko_pastur
 from distlandscape.theory.gap import Gap, find_gap
 from distlandscape.theory.linear import DeepLinearModes, deep_linear_modes, softmax_regression_hessian
+from distlandscape.theory.planes import PlaneSpectrum, plane_spectrum
 from distlandscape.theory.prediction import Prediction
 from distlandscape.theory.random_model import Draw, RandomModel
 from distlandscape.theory.softmax import SoftmaxMoments, freezing_scale, softmax_moments
@@ -22,6 +23,7 @@ __all__ = [
     "Draw",
     "Gap",
     "MarchenkoPastur",
+    "PlaneSpectrum",
     "Prediction",
     "RandomModel",
     "RectangularSpike",
@@ -36,6 +38,7 @@ __all__ = [
     "hyperplane_semicircle",
     "marchenko_pastur",
     "multiplicative_spike",
+    "plane_spectrum",
     "rectangular_spike",
     "softmax_moments",
     "softmax_regression_hessian",

@@ -21,6 +21,7 @@ from distlandscape.training.pack import Pack
 from distlandscape.training.projections import Projection
 from distlandscape.training.rows import AllRows
 from distlandscape.training.schedule import learning_rate_at
+from distlandscape.training.sphere import from_sphere, to_sphere
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +31,7 @@ class Recipe:
     Attributes:
         evaluate_every: steps from one evaluation on the held-out samples to the next; the end is always evaluated.
         stop_at: accuracy at which a member has reached its aim and stops; None: all steps are done.
+        on_sphere: every point is drawn back to the distance its start has from 0: θ = |θ₀| u/|u|, u = θ₀ + A w.
     """
 
     steps: int
@@ -41,6 +43,7 @@ class Recipe:
     batch_size: int = 128
     evaluate_every: int = 100
     stop_at: float | None = None
+    on_sphere: bool = False
 
 
 @dataclass(frozen=True)
@@ -225,6 +228,10 @@ class _Descent:
         }
 
     def _theta(self) -> Tensor:
+        line_BP = self._plane_points()
+        return to_sphere(line_BP, self._pack.start_BP) if self._recipe.on_sphere else line_BP
+
+    def _plane_points(self) -> Tensor:
         w_Bd = self._w.detach()
         if self._planes is None:
             return self._pack.start_BP + w_Bd
@@ -236,6 +243,8 @@ class _Descent:
         return theta_BP
 
     def _pull(self, gradients_BP: Tensor) -> Tensor:
+        if self._recipe.on_sphere:
+            gradients_BP = from_sphere(gradients_BP, self._plane_points(), self._pack.start_BP)
         if self._planes is None:
             return gradients_BP
         if self._shared:

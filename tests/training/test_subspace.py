@@ -50,7 +50,7 @@ def run(objectives, planes, recipe=RECIPE, seeds=None, **more):
     return train_pack(objectives, planes, seeds or list(range(len(objectives))), ROWS, HELD_OUT, recipe, **more)
 
 
-def plain(objective, plane, recipe, seed):
+def plain(objective, plane, recipe, seed, to_point=lambda u: u):
     """A plain loop with autograd through A w."""
     A = plane.lift(torch.eye(plane.dim, dtype=torch.float64)).T
     w = nn.Parameter(torch.zeros(plane.dim, dtype=torch.float64))
@@ -61,7 +61,7 @@ def plain(objective, plane, recipe, seed):
     losses = []
 
     def value(x, y):
-        theta = objective.theta + A @ w
+        theta = to_point(objective.theta + A @ w)
         pieces = dict(zip(objective.names, objective.split(theta), strict=True))
         loss = nn.functional.cross_entropy(functional_call(model, pieces, (torch.tensor(x),)), torch.tensor(y))
         return loss + 0.5 * objective.weight_decay * theta.square().sum(), theta

@@ -1,0 +1,141 @@
+"""The page of the goldilocks study."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from distlandscape.report import interactive_zone, png_zone
+from distlandscape.report.figure import Figure, Notice, Rows, Sentence, StudyPage
+from distlandscape.report.numbers import number
+from distlandscape.report.plane_curves import rows
+from distlandscape.report.tables import RunView
+from distlandscape.report.train import percent
+from distlandscape.report.zone_curves import ratio_panels, softmax_panels
+
+FIGURES = {
+    "ratio": Figure(
+        "Curvature against radius",
+        (
+            "Tr H/‖H‖_F of random points, and the share of positive curvature in random planes of dimension d; means"
+            " over the points of a radius with their standard errors. Green: where the ratio is at least half its"
+            " highest. Dotted: radii of the usual initialisations.",
+            "Few points make a standard error uncertain. The random model (dashed) knows the measured spread of logits"
+            " and the clustering of their gradients, and has no residual term: it can follow the ratio only where H is"
+            " its Gauss-Newton term.",
+        ),
+        "radii",
+        lambda view: "radii" in view.tables,
+        lambda view: png_zone.radius_panels(view, ratio_panels(view)),
+        lambda view: interactive_zone.radius_panels(view, ratio_panels(view)),
+    ),
+    "softmax": Figure(
+        "Softmax and the two terms",
+        (
+            "How far the softmax is frozen: E Σp², and shares of samples whose largest p is 1, or whose curvature"
+            " diag p − p pᵀ is exactly 0, in float32. Below: norms of the Gauss-Newton and the residual term, and of"
+            " the gradient.",
+            "All was measured in float64. A share of samples flat in float32 says what a measurement in float32 would"
+            " have lost.",
+        ),
+        "radii",
+        lambda view: "radii" in view.tables,
+        lambda view: png_zone.radius_panels(view, softmax_panels(view)),
+        lambda view: interactive_zone.radius_panels(view, softmax_panels(view)),
+    ),
+    "plane": Figure(
+        "The spectrum in a plane",
+        (
+            "All curvatures of the largest plane at one point, at the radius of the highest ratio, beside the"
+            " semicircle of a matrix with that trace and norm, and the spectrum with the measured outliers taken out"
+            " of the semicircle and put in where a plane shows them.",
+            "A prediction takes trace and norm from as many products as the plane has dimensions; its centre is"
+            " off by their error.",
+        ),
+        "predicted",
+        lambda view: "predicted" in view.tables and "radii" in view.tables,
+        png_zone.plane,
+        interactive_zone.plane,
+    ),
+    "grid": Figure(
+        "Accuracy of trainings in planes",
+        (
+            "Mean held-out accuracy of trainings in random planes of dimension d through random points of a radius."
+            " Line, where it is high enough to be in the picture: the d up to which all curvature would be positive if H"
+            " had no outliers. Dashed: the ends of the zone.",
+            "Training needs steps as well as curvature: the learning rate grows with the radius, the number of steps"
+            " does not, and other choices move the picture.",
+        ),
+        "grid",
+        lambda view: "grid" in view.tables,
+        png_zone.grid,
+        interactive_zone.grid,
+    ),
+}
+
+
+def answer(view: RunView) -> Sentence:
+    """The point's place if one was asked for, else the highest ratio and the zone."""
+    result = view.result or {}
+    point = result.get("point")
+    if point is not None:
+        where = {True: "inside the zone", False: "outside the zone", None: "with no zone found"}[point["inside"]]
+        ratio = "no" if point["ratio"] is None else f"{point['ratio']:.3g}"
+        return [
+            ("The weights stand at ", False),
+            (f"{point['multiple']:.2g} times Glorot's radius, {where}", True),
+            (f", with Tr H/‖H‖_F {ratio}.", False),
+        ]
+    zones = [zone for zone in result.get("zones") or [] if "level" in zone]
+    if not zones:
+        return []
+    zone: dict[str, Any] = zones[0]
+    low, high = (f"{zone[k]:.2g}" if zone[k] is not None else "beyond the radii measured" for k in ("low", "high"))
+    return [
+        ("Tr H/‖H‖_F is highest, ", False),
+        (f"{zone['ratio']:.3g}, at {zone['multiple']:.2g} times Glorot's radius", True),
+        (f"; it is at least half of that from {low} to {high} times Glorot's radius.", False),
+    ]
+
+
+def doubts(view: RunView) -> list[Notice]:
+    """What makes the numbers mean something else."""
+    found = []
+    points = rows(view, "points")
+    unconverged = sum(row["outlier_status"] not in ("converged", "not asked for") for row in points)
+    if unconverged:
+        text = f"At {unconverged} of {len(points)} points; there the predictions take out too small ones."
+        found.append(Notice("Not all outliers converged.", text))
+    if any(row["ratio"] is None for row in points):
+        found.append(Notice("At some points H is exactly 0.", "They have no ratio, and their radius is left out."))
+    return found
+
+
+def _folded(view: RunView) -> list[Rows]:
+    lines: list[tuple[str, ...]] = []
+    for row in rows(view, "radii"):
+        ratio = "–" if row["ratio"] is None else f"{number(row['ratio'], 3)} ± {number(row['ratio_stderr'], 2)}"
+        model = "–" if row["model_ratio"] is None else number(row["model_ratio"], 3)
+        cells = (number(row["sigma_z"], 3), number(row["sum_p2"], 3), percent(row["flat"]))
+        lines.append(
+            (f"{row['temperature']:g}", f"{row['multiple']:g}", number(row["radius"], 3), ratio, model, *cells)
+        )
+    head = ("T", "r/Glorot", "|θ|", "Tr H/‖H‖_F", "random model", "σ_z", "E Σp²", "flat")
+    return [Rows("By radius", head, lines)] if lines else []
+
+
+PAGE = StudyPage(
+    subject=lambda view: "curvature against radius",
+    answer=answer,
+    figures=FIGURES,
+    parts={
+        "ratio": "curvature against radius",
+        "softmax": "the softmax",
+        "plane": "the spectrum in a plane",
+        "grid": "the grid of trainings",
+        "points": "the points",
+        "planes": "the planes",
+    },
+    optional=("grid", "plane"),
+    doubts=doubts,
+    folded=_folded,
+)
