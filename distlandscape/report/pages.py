@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from distlandscape.errors import InputError
-from distlandscape.report import clustering, hierarchy, hyperplane, spectrum, theory, train
+from distlandscape.report import clustering, emergence, hierarchy, hyperplane, spectrum, theory, train
 from distlandscape.report.figure import StudyPage
 
 PAGES = {
@@ -14,6 +14,7 @@ PAGES = {
     "hyperplane": hyperplane.PAGE,
     "clustering": clustering.PAGE,
     "hierarchy": hierarchy.PAGE,
+    "emergence": emergence.PAGE,
 }
 
 

@@ -11,6 +11,7 @@ import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -136,6 +137,7 @@ def _lowest(position: Callable[[float], float], pole: float) -> float:
     return pole / (1 + math.exp(float(found.x)))
 
 
+@lru_cache(maxsize=1)  # prediction and scatter of one model ask for the same
 def _tau(C: int, sigma_z: float) -> tuple[Array, float]:
     """Eigenvalues of diag p − p pᵀ over many p, and the weight that makes a sum over them Σ_k/(C − 1)."""
     draws = max(200, DRAWS // C**2) if C > 2 else DRAWS // 4
