@@ -206,7 +206,10 @@ def test_enough_numbers_were_tried():
     ("assignment", "message"),
     [
         ("spectrum.kk=1", r"unknown configuration key 'spectrum\.kk'; known here: basis_size, density_draws, "),
-        ("spectra.k=1", "unknown configuration key 'spectra'; known here: data, hierarchy, hyperplane, model, objective, "),
+        (
+            "spectra.k=1",
+            "unknown configuration key 'spectra'; known here: data, hierarchy, hyperplane, model, objective, ",
+        ),
         ("a.b.c.d=1", "unknown configuration key 'a'"),
         ("1=2", "unknown configuration key '1'"),
         ("spectrum.k.j=1", "'spectrum.k' is"),

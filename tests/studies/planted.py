@@ -11,7 +11,7 @@ from distlandscape.theory.softmax import softmax
 
 C, N, D = 6, 150, 240
 SIGMA_E = 0.5
-SIGMA_Z = (0.4, 0.8, 1.6, 3.0, 6.0, 10.0)
+SIGMA_Z = (0.4, 0.8, 1.6, 4.0, 10.0)
 
 
 class Planted(nn.Module):
