@@ -144,6 +144,9 @@ class EmergenceConfig(_Section):
     trace_probes: Integer = Field(16, ge=2)
     plane: Integer = Field(20, ge=1, description="dimension of the random plane whose curvature is measured")
     density_steps: Integer = Field(60, ge=2, description="of the last checkpoint's density")
+    projected_steps: Integer = Field(
+        0, ge=0, description="of descent from the middle checkpoint: full, only onto, only out of the top subspace"
+    )
     draws: Integer = Field(200, ge=2, description="of the random model, for the scatter of its predictions")
 
 

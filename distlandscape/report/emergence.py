@@ -130,7 +130,26 @@ def _verdicts(view: RunView) -> list[Rows]:
         )
         for v in found
     ]
-    return [Rows("Claims and verdicts", head, rows)]
+    return [Rows("Claims and verdicts", head, rows), *_projected(view)]
+
+
+def _projected(view: RunView) -> list[Rows]:
+    """Does training need the top directions?"""
+    found = view.result.get("projected")
+    if not found:
+        return []
+    title = f"Does training need the top directions? Full-gradient descent of {found['steps']:,} steps from step"
+    head = ("gradient", "loss before", "loss after", "part of the full descent")
+    words = {"full": "whole", "onto": "only onto the top C − 1 eigenvectors", "out of": "only out of them"}
+    rows = [
+        (told, number(found["before"], 4), number(found["after"][v], 4), _part(found["share_of_full"][v]))
+        for v, told in words.items()
+    ]
+    return [Rows(f"{title} {found['from_step']:,}", head, rows)]
+
+
+def _part(share: float | None) -> str:
+    return "unknown" if share is None else percent(share)
 
 
 def _rows(view: RunView) -> list[Rows]:

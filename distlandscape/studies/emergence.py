@@ -22,6 +22,7 @@ from distlandscape.studies.emergence_model import model_columns
 from distlandscape.studies.emergence_point import STEPS, Point, measure_point, measured_row, pairs_wanted
 from distlandscape.studies.given import check_given
 from distlandscape.studies.packing import pack, unpack
+from distlandscape.studies.projected import compare_descents
 from distlandscape.studies.provenance import described_model
 from distlandscape.studies.verdicts import HOLDS, UNKNOWN, Verdict, verdicts
 from distlandscape.theory import Spread
@@ -88,6 +89,12 @@ def measure(context: StudyContext, checkpoints: list[tuple[int, Path]]) -> dict[
         context.mirror()
     context.run.write_table("eigenvalues", point.pairs.to_table())
     density = _density(context, objective, point)
+    projected = None
+    if e.projected_steps:
+        middle, start = checkpoints[len(checkpoints) // 2]
+        compared = compare_descents(context, context.at(start), middle, learning_rate(context.config, middle))
+        context.run.write_table("projected", pa.Table.from_pylist(compared["rows"]))
+        projected, passes = compared["summary"], passes + compared["passes"]
     judged = verdicts(tables["checkpoints"], C)
     context.run.write_table("verdicts", pa.Table.from_pylist([v.as_dict() for v in judged]))
     last = {k: v for k, v in tables["checkpoints"][-1].items() if k not in ("checkpoint", "step", "converged")}
@@ -95,6 +102,7 @@ def measure(context: StudyContext, checkpoints: list[tuple[int, Path]]) -> dict[
         "weights": str(weights),
         "weights_sha256": objective.weights_sha256,
         "operator": "hessian",
+        "projected": projected,
         "verdicts": [v.as_dict() for v in judged],
         "eigenvalues": point.pairs.eigenvalues.tolist(),
         "residuals": point.pairs.residuals.tolist(),
