@@ -53,6 +53,7 @@ class DataConfig(_Section):
     )
     target: str = Field("y", min_length=1, description="column of a table that holds the targets")
     options: dict[str, JsonValue] = Field(default_factory=dict, description="arguments of a dataset's factory")
+    random_labels: bool = Field(False, description="deal the targets out to the samples anew, seeded by data.seed")
     seed: Integer = Field(0, ge=0, le=MAX_SEED)
     blocks: Integer | None = Field(None, ge=1)
 
