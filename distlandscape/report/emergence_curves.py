@@ -39,7 +39,7 @@ def outlier_panels(view: RunView) -> list[StepPanel]:
         Curve("measured", "vermillion", found["outliers"]),
         Curve("C − 1", "blue", np.full(len(found["step"]), C - 1.0), dashed=True),
     ]
-    return [StepPanel("eigenvalue", sides), StepPanel("eigenvalues above the gap", counts)]
+    return [StepPanel("eigenvalue", sides, decades=True), StepPanel("eigenvalues above the gap", counts)]
 
 
 def confinement_panels(view: RunView) -> list[StepPanel]:
@@ -61,7 +61,7 @@ def sharpness_panels(view: RunView) -> list[StepPanel]:
     if np.isfinite(found["edge"]).any():
         curves.append(Curve("2(1 + β)/η", "green", found["edge"], dashed=True))
     rescaled = [Curve("", "purple", found["rescaled_sharpness"], found["rescaled_sharpness_stderr"])]
-    return [StepPanel("λ_max", curves), StepPanel("Σ θ² H_ii", rescaled)]
+    return [StepPanel("λ_max", curves, decades=True), StepPanel("Σ θ² H_ii", rescaled)]
 
 
 def goldilocks_panels(view: RunView) -> list[StepPanel]:

@@ -54,7 +54,7 @@ def check(config: RunConfig, objective: Objective) -> None:
 
 def planned_passes(config: RunConfig, checkpoints: int) -> float:
     """A rough count of passes, for the expected end only."""
-    return checkpoints * 90 + config.emergence.density_steps
+    return checkpoints * 170 + config.emergence.density_steps
 
 
 def measure(context: StudyContext, checkpoints: list[tuple[int, Path]]) -> dict[str, Any]:

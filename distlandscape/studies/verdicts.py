@@ -120,9 +120,9 @@ def clustered(row: Row) -> Judgement:
 
 
 def frozen(row: Row) -> Judgement:
-    """Input (iii): E Σp² is that of independent Gaussian logits of the measured σ_z."""
-    measured, predicted, error = row["sum_p2"], row["model_sum_p2"], row["sum_p2_error"]
-    why = f"E Σp² is {measured:.3g}; Gaussian logits with σ_z = {row['sigma_z']:.3g} would give {predicted:.3g}"
+    """Input (iii): 1 − E Σp², what freezing leaves of G, is that of independent Gaussian logits of the measured σ_z."""
+    measured, predicted, error = 1 - row["sum_p2"], 1 - row["model_sum_p2"], row["sum_p2_error"]
+    why = f"1 − E Σp² is {measured:.3g}; Gaussian logits with σ_z = {row['sigma_z']:.3g} would give {predicted:.3g}"
     return Judgement(agrees(measured, predicted, error), measured, predicted, error, why)
 
 
@@ -185,12 +185,13 @@ def rise_and_fall(rows: Sequence[Row]) -> Verdict:
 def _frozen(rows: Sequence[Row]) -> Verdict:
     """Beside its value along the way, σ_z has to grow."""
     claim = "the softmax freezes"
-    found = _overall(claim, "E Σp²", rows, [frozen(r) for r in rows])
+    quantity = "1 − E Σp²"
+    found = _overall(claim, quantity, rows, [frozen(r) for r in rows])
     first, last = rows[0]["sigma_z"], rows[-1]["sigma_z"]
     if len(rows) == 1 or last > first or found.verdict != HOLDS:
         return found
     why = f"σ_z does not grow: {first:.3g} at the first checkpoint, {last:.3g} at the last"
-    return Verdict(claim, "E Σp²", found.measured, found.predicted, found.error, FAILS, why, found.step)
+    return Verdict(claim, quantity, found.measured, found.predicted, found.error, FAILS, why, found.step)
 
 
 def _overall(claim: str, quantity: str, rows: Sequence[Row], judgements: Sequence[Judgement]) -> Verdict:
@@ -203,7 +204,8 @@ def _overall(claim: str, quantity: str, rows: Sequence[Row], judgements: Sequenc
     at = max((i for i, j in enumerate(judgements) if j.verdict == verdict), default=len(judgements) - 1)
     one, count = judgements[at], ""
     if len(judgements) > 1:
-        count = f"; holds at {good} of {len(judgements)} checkpoints"
+        at_last = ", the last among them" if 0 < good < len(judgements) and judgements[-1].verdict == HOLDS else ""
+        count = f"; holds at {good} of {len(judgements)} checkpoints{at_last}"
     measured, predicted, error = (_number(v) for v in (one.measured, one.predicted, one.error))
     return Verdict(claim, quantity, measured, predicted, error, verdict, one.why + count, int(rows[at]["step"]))
 
