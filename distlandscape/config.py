@@ -53,6 +53,7 @@ class DataConfig(_Section):
     )
     target: str = Field("y", min_length=1, description="column of a table that holds the targets")
     options: dict[str, JsonValue] = Field(default_factory=dict, description="arguments of a dataset's factory")
+    random_labels: bool = Field(False, description="deal the targets out to the samples anew, seeded by data.seed")
     seed: Integer = Field(0, ge=0, le=MAX_SEED)
     blocks: Integer | None = Field(None, ge=1)
 
@@ -93,7 +94,7 @@ class TrainConfig(_Section):
     checkpoints: Integer | None = Field(
         None,
         ge=1,
-        description="how many weights are kept, the last among them; None: 1, for train 10, for clustering 5",
+        description="weights kept, the last among them; None: 1, for train 10, for clustering 5, for emergence 9",
     )
 
 
@@ -132,6 +133,22 @@ class HierarchyConfig(_Section):
     seed: Integer = Field(0, ge=0, le=MAX_SEED)
     trace_probes: Integer = Field(32, ge=2, description="where traces of G2 and G3 are too large to be exact")
     kernel: bool = Field(False, description="the kernel of all samples too, at most 10,000 samples × classes")
+
+
+class EmergenceConfig(_Section):
+    """What the emergence study measures at every checkpoint, and how exactly."""
+
+    checkpoints: str | None = Field(None, description="folder of weights files to measure; None: train")
+    tol: Real = Field(1e-3, gt=0, lt=1, description="residual relative to each |eigenvalue|")
+    max_steps: Integer | None = Field(None, ge=2)
+    seed: Integer = Field(0, ge=0, le=MAX_SEED)
+    trace_probes: Integer = Field(16, ge=2)
+    plane: Integer = Field(20, ge=1, description="dimension of the random plane whose curvature is measured")
+    density_steps: Integer = Field(60, ge=2, description="of the last checkpoint's density")
+    projected_steps: Integer = Field(
+        0, ge=0, description="of descent from the middle checkpoint: full, only onto, only out of the top subspace"
+    )
+    draws: Integer = Field(200, ge=2, description="of the random model, for the scatter of its predictions")
 
 
 class TheorySet(_Section):
@@ -276,6 +293,7 @@ class RunConfig(_Section):
     train: TrainConfig = TrainConfig()
     spectrum: SpectrumConfig = SpectrumConfig()
     hierarchy: HierarchyConfig = HierarchyConfig()
+    emergence: EmergenceConfig = EmergenceConfig()
     theory: TheoryConfig = TheoryConfig()
     hyperplane: HyperplaneConfig = HyperplaneConfig()
     goldilocks: GoldilocksConfig = GoldilocksConfig()

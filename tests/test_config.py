@@ -141,6 +141,8 @@ def changed_value(section, key):
         "uniform",
         ({},),
         ("dense",),
+        ("free",),
+        ("sphere",),
         "sgd",
     ]
     for value in candidates:
@@ -209,12 +211,12 @@ def test_enough_numbers_were_tried():
         ("spectrum.kk=1", r"unknown configuration key 'spectrum\.kk'; known here: basis_size, density_draws, "),
         (
             "spectra.k=1",
-            "unknown configuration key 'spectra'; known here: data, goldilocks, hierarchy, hyperplane, ",
+            "unknown configuration key 'spectra'; known here: data, emergence, goldilocks, hierarchy, ",
         ),
         ("a.b.c.d=1", "unknown configuration key 'a'"),
         ("1=2", "unknown configuration key '1'"),
         ("spectrum.k.j=1", "'spectrum.k' is"),
-        ("data=5", "'data' is a section; set one of its keys: blocks, classes, options, path, samples"),
+        ("data=5", "'data' is a section; set one of its keys: blocks, classes, options, path, random_labels"),
         ("data=[1]", "'data' is a section"),
         ("data", "not of the form section.key=value, for example spectrum.k=20"),
         ("=5", "not of the form"),

@@ -19,6 +19,7 @@ COMMANDS = (
     "spectrum",
     "clustering",
     "hierarchy",
+    "emergence",
     "hyperplane",
     "goldilocks",
     "data",

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from distlandscape.service.jobs import Jobs
     from distlandscape.service.state import State
 
-STUDIES = ("train", "spectrum", "clustering", "hierarchy", "hyperplane", "theory")
-SECTIONS = ("spectrum", "hierarchy", "hyperplane", "theory")  # sections of a configuration that are one study's own
+STUDIES = ("train", "spectrum", "emergence", "clustering", "hierarchy", "hyperplane", "goldilocks", "theory")
+# Sections of a configuration that are one study's own.
+SECTIONS = ("spectrum", "emergence", "hierarchy", "hyperplane", "goldilocks", "theory")
 CONFIG = "config.yaml"
 
 

@@ -185,6 +185,27 @@ def _point(point: dict[str, Any]) -> list[str]:
     ]
 
 
+def _emergence(result: dict[str, Any]) -> list[str]:
+    lines = [
+        f"emergent properties of {_subject(result)}",
+        f"  {_loss(result['loss'], result['accuracy'])} at the last checkpoint",
+        "",
+        f"  {'claim':<38}{'measured':>10}{'predicted':>11}{'error':>9}  verdict",
+    ]
+    for v in result["verdicts"]:
+        measured, predicted, error = (
+            "?" if v[n] is None else f"{v[n]:.3g}" for n in ("measured", "predicted", "error")
+        )
+        lines.append(f"  {v['claim']:<38}{measured:>10}{predicted:>11}{error:>9}  {v['verdict']}")
+        lines.append(f"      {v['why']}")
+    return [
+        *lines,
+        "",
+        f"  random model: σ_c {result['sigma_c']:.3g}, σ_E {result['sigma_e']:.3g}, σ_z {result['sigma_z']:.3g}",
+        f"  status     {result['status']}; {result['passes']} passes in {result['wall_s']:.0f} s",
+    ]
+
+
 def _subject(result: dict[str, Any]) -> str:
     return f"{result['model']} on {result['samples']:,} samples, P = {result['parameters']:,}"
 
@@ -202,6 +223,7 @@ SUMMARIES = {
     "theory": _theory,
     "clustering": _clustering,
     "hierarchy": _hierarchy,
+    "emergence": _emergence,
     "hyperplane": _hyperplane,
     "goldilocks": _goldilocks,
 }

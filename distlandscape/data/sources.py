@@ -35,6 +35,7 @@ SOURCES: dict[str, Callable[[Request], Source]] = {
 }
 STORE = "store"
 SPLITS = ("train", "test")
+LABELS = 1  # with the seed, the key of the permutation of targets, apart from that of samples
 
 
 def load_source(
@@ -49,6 +50,7 @@ def load_source(
     scaling: str | None = None,
     target: str = "y",
     options: Mapping[str, Any] | None = None,
+    random_labels: bool = False,
     into: str | Path | None = None,
     progress: Progress | None = None,
 ) -> BlockStore:
@@ -56,7 +58,7 @@ def load_source(
 
     Args:
         source: a name of ``SOURCES``, or "store": a file written before, used as it is unless ``samples``,
-            ``classes`` or ``blocks`` are given.
+            ``classes``, ``blocks`` or ``random_labels`` are given.
         path: the file or folder; of "torch" the ``package.module:factory``.
         samples: keeps the first so many after the permutation.
         classes: keeps those classes and numbers them 0, 1, … in the order given.
@@ -67,6 +69,8 @@ def load_source(
             train split); None: "unit" for bytes, else "none". The store keeps the samples as they are, and the scaling.
         target: column of a Parquet file that holds the targets.
         options: arguments of a dataset's factory.
+        random_labels: deals the targets out to the samples anew, by a permutation seeded by ``seed``: as many of each
+            class as before, and nothing to learn from the samples (Zhang et al. 2017).
         into: file to write the store to, whole or not at all; None keeps it in memory. Memory holds the targets and a
             few blocks at a time; a large set goes through a temporary file beside ``into``.
         progress: is told what goes on, many times a second; None tells nobody.
@@ -82,7 +86,7 @@ def load_source(
         with _told(f"data.path {path} cannot be read"):
             request = Request(source, path, split, target, options or {}, files)
             store = open_stored(request, scaling) if source == STORE else None
-            if store is not None and samples is None and classes is None and blocks is None:
+            if store is not None and samples is None and classes is None and blocks is None and not random_labels:
                 return store if into is None else _in_file(into, store.write_into)
             opened = SOURCES[source](request) if store is None else source_of(store)
             order, description = _order(opened, samples, classes, seed)
@@ -94,6 +98,10 @@ def load_source(
             x_block, y = gather(
                 opened, order, block_bounds(len(order), count), files, Path(into).parent if into else None, progress
             )
+
+        if random_labels:
+            y = y[np.random.Generator(np.random.Philox(key=[seed, LABELS])).permutation(len(y))]
+            description += ", labels permuted"
 
         def write(sink: str | pa.NativeFile) -> None:
             write_store(

@@ -27,11 +27,12 @@ class Curve:
 
 @dataclass(frozen=True, eq=False)
 class StepPanel:
-    """Curves over one axis of steps."""
+    """Curves over one axis of steps; positive values may span decades."""
 
     label: str
     curves: list[Curve]
     limits: tuple[float, float] | None = None
+    decades: bool = False
 
 
 @dataclass(frozen=True, eq=False)

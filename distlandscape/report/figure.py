@@ -64,6 +64,7 @@ class StudyPage:
         doubts: what stands between the reader and the numbers of a run that ended well.
         folded: further tables.
         of_a_network: whether the subject is that of a model on data.
+        first: tables that stand above all figures.
     """
 
     subject: Callable[[RunView], str]
@@ -74,6 +75,7 @@ class StudyPage:
     doubts: Callable[[RunView], list[Notice]]
     folded: Callable[[RunView], list[Rows]]
     of_a_network: bool = True
+    first: Callable[[RunView], list[Rows]] = lambda view: []
 
     def drawn(self, view: RunView) -> dict[str, Figure]:
         """The figures that can be drawn from the tables there are."""

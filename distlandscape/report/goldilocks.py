@@ -60,8 +60,8 @@ FIGURES = {
         "Accuracy of trainings in planes",
         (
             "Mean held-out accuracy of trainings in random planes of dimension d through random points of a radius."
-            " Line, where it is high enough to be in the picture: the d up to which all curvature would be positive if H"
-            " had no outliers. Dashed: the ends of the zone.",
+            " Line, where it is high enough to be in the picture: the d up to which all curvature would be positive"
+            " if H had no outliers. Dashed: the ends of the zone.",
             "Training needs steps as well as curvature: the learning rate grows with the radius, the number of steps"
             " does not, and other choices move the picture.",
         ),

@@ -22,6 +22,8 @@ def step_panels(view: RunView, panels: list[StepPanel]) -> Json:
     for index, panel in enumerate(panels):
         n, top = "" if not index else str(index + 1), 1 - 1.15 * height * index
         limits: Json = {} if panel.limits is None else {"range": list(panel.limits)}
+        if panel.decades:
+            limits = logarithmic()
         figure[f"yaxis{n}"] = axis(panel.label, (max(0.0, top - height), top), **limits)
         for curve in panel.curves:
             if curve.spread is not None:

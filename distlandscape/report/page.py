@@ -52,6 +52,7 @@ def render(view: RunView, images: dict[str, bytes]) -> str:
         size=_size(view),
         answer=page.answer(view),
         notices=story.notices(view, page),
+        first=page.first(view),
         ends=[(name, _rows(pairs)) for name, pairs, _ in words.ends(view)],
         shown=SHOWN,
         estimates=list(_estimates(view)),

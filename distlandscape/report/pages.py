@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from distlandscape.errors import InputError
-from distlandscape.report import clustering, goldilocks, hierarchy, hyperplane, spectrum, theory, train
+from distlandscape.report import clustering, emergence, goldilocks, hierarchy, hyperplane, spectrum, theory, train
 from distlandscape.report.figure import StudyPage
 
 PAGES = {
@@ -15,6 +15,7 @@ PAGES = {
     "goldilocks": goldilocks.PAGE,
     "clustering": clustering.PAGE,
     "hierarchy": hierarchy.PAGE,
+    "emergence": emergence.PAGE,
 }
 
 

@@ -31,6 +31,8 @@ def step_panels(view: RunView, panels: list[StepPanel]) -> Figure:
             style = "--" if curve.dashed else "-"
             axes.plot(step, curve.values, f"o{style}", ms=3.5, lw=1.4, color=colour, label=curve.name or None)
         axes.set_ylabel(panel.label)
+        if panel.decades:
+            axes.set_yscale("log")
         if panel.limits is not None:
             axes.set_ylim(*panel.limits)
         if any(curve.name for curve in panel.curves):

@@ -39,6 +39,7 @@ def load_data(
         scaling=d.scaling,
         target=d.target,
         options=d.options,
+        random_labels=d.random_labels,
         into=into,
         progress=progress,
     )

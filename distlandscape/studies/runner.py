@@ -15,10 +15,20 @@ from distlandscape.errors import InputError
 from distlandscape.objective import Objective
 from distlandscape.record.run import Run, require_writable
 from distlandscape.runtime.runner import Runner
-from distlandscape.studies import clustering, goldilocks, hierarchy, hyperplane, spectrum, theory, train
+from distlandscape.studies import (
+    clustering,
+    emergence,
+    goldilocks,
+    hierarchy,
+    hyperplane,
+    spectrum,
+    theory,
+    train,
+)
 from distlandscape.studies.checkpoints import check_training, steps_trained, trained_checkpoints
 from distlandscape.studies.context import StudyContext, build_objective
 from distlandscape.studies.execute import MakePage, Outcome, execute, make_runner
+from distlandscape.studies.given import given_checkpoints
 from distlandscape.studies.progress import Progress
 from distlandscape.studies.provenance import git_commit, provenance, versions
 from distlandscape.studies.stores import Stores, imported
@@ -56,17 +66,19 @@ class SweepStudy(Protocol):
         """Do what is not done of the tasks; returns the summary."""
 
 
+EMERGENCE = "emergence"
 STUDIES: dict[str, Study] = {
     "spectrum": spectrum,
     "quickstart": spectrum,
     "train": train,
     "clustering": clustering,
     "hierarchy": hierarchy,
+    EMERGENCE: emergence,
 }
 THEORY = "theory"
 # Made of many short tasks, without weights or checkpoints that they share.
 SWEEPS: dict[str, SweepStudy] = {"hyperplane": hyperplane, "goldilocks": goldilocks}
-CHECKPOINTS = {"train": 10, "clustering": 5}  # where none are asked for; 1 in the other studies
+CHECKPOINTS = {"train": 10, "clustering": 5, EMERGENCE: 9}  # where none are asked for; 1 in the other studies
 
 
 def run_study(study: str, config: RunConfig, out: Path, make_page: MakePage) -> Outcome:
@@ -138,7 +150,8 @@ def resolve(config: RunConfig, study: str) -> RunConfig:
             " leave the transport out"
         )
     if tree["train"]["steps"] is None:
-        tree["train"]["steps"] = 0 if config.model.weights is not None and study != "train" else 500
+        given = config.model.weights is not None or (study == EMERGENCE and config.emergence.checkpoints is not None)
+        tree["train"]["steps"] = 0 if given and study != "train" else 500
     if tree["train"]["checkpoints"] is None:
         tree["train"]["checkpoints"] = CHECKPOINTS.get(study, 1)
     if tree["runtime"]["threads"] is None:
@@ -182,7 +195,10 @@ def _network(
     trained_on = other if other is not None and held_out is None else objective
 
     def work(progress: Progress, push: Callable[[], bool]) -> dict[str, Any]:
-        checkpoints = trained_checkpoints(run, config, trained_on, progress, push)
+        if run.study == EMERGENCE and config.emergence.checkpoints is not None:
+            checkpoints = given_checkpoints(run, config.emergence.checkpoints, objective)
+        else:
+            checkpoints = trained_checkpoints(run, config, trained_on, progress, push)
         planned = study.planned_passes(config, len(checkpoints))
         progress.say(
             f"{objective.parameters:,} parameters, {objective.samples:,} samples in {objective.data.blocks} blocks;"

@@ -11,6 +11,7 @@ import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -78,27 +79,54 @@ def _spectrum(
     """Bulk edge, threshold, outlier and overlap."""
     if sigma_e == 0:  # no bulk: the outliers are those of Σ c cᵀ alone
         return 0.0, 0.0, D * sigma_c**2 * mean_tau, 1.0
-    tau, weight = _tau(C, sigma_z)
-    ratio = D * sigma_e**2 / N
-    pole = -1 / (ratio * float(tau.max()))
-
-    def r(m: float) -> float:
-        return float(weight * np.sum(tau / (1 + ratio * m * tau)))
-
-    def position(m: float) -> float:
-        return -1 / m + (C - 1) * sigma_e**2 * r(m)
-
-    m_edge = _lowest(position, pole)
-    edge = position(m_edge)
-    threshold = 1 / math.sqrt(D * abs(m_edge) * r(m_edge))
-    if sigma_c <= threshold:
-        return edge, threshold, None, 0.0
-    m = float(brentq(lambda m: D * sigma_c**2 * -m * r(m) - 1, m_edge, m_edge * 1e-12, xtol=abs(m_edge) * 1e-14))
+    bulk = Bulk(C, N, D, sigma_e, sigma_z)
+    threshold = math.sqrt(bulk.threshold / D)
+    m = bulk.pole_of(D * sigma_c**2)
+    if m is None:
+        return bulk.edge, threshold, None, 0.0
     step = 1e-5 * abs(m)
-    d_position = (position(m + step) - position(m - step)) / (2 * step)
-    d_Q = (-(m + step) * r(m + step) + (m - step) * r(m - step)) / (2 * step)
+    d_position = (bulk.position(m + step) - bulk.position(m - step)) / (2 * step)
+    d_Q = (-(m + step) * bulk.r(m + step) + (m - step) * bulk.r(m - step)) / (2 * step)
     overlap = m / (D * sigma_c**2 * d_Q / d_position)
-    return edge, threshold, position(m), float(min(max(overlap, 0.0), 1.0))
+    return bulk.edge, threshold, bulk.position(m), float(min(max(overlap, 0.0), 1.0))
+
+
+class Bulk:
+    """The bulk that scatter alone makes, σ_E > 0, and where an outlier of a given strength |c|² stands above it.
+
+    Attributes:
+        edge: its upper end.
+        threshold: the strength above which there is an outlier.
+    """
+
+    def __init__(self, C: int, N: int, D: int, sigma_e: float, sigma_z: float) -> None:
+        self._tau, self._weight = _tau(C, sigma_z)
+        self._ratio = D * sigma_e**2 / N
+        self._scatter = (C - 1) * sigma_e**2
+        self._m_edge = _lowest(self.position, -1 / (self._ratio * float(self._tau.max())))
+        self.edge = self.position(self._m_edge)
+        self.threshold = 1 / (abs(self._m_edge) * self.r(self._m_edge))
+
+    def r(self, m: float) -> float:
+        """E Σ τ/(1 + (Dσ_E²/N) m τ)/(C − 1)."""
+        return float(self._weight * np.sum(self._tau / (1 + self._ratio * m * self._tau)))
+
+    def position(self, m: float) -> float:
+        """λ(m)."""
+        return -1 / m + self._scatter * self.r(m)
+
+    def pole_of(self, strength: float) -> float | None:
+        """The m of the outlier of this strength; None where it stays in the bulk."""
+        if strength <= self.threshold:
+            return None
+        return float(
+            brentq(
+                lambda m: strength * -m * self.r(m) - 1,
+                self._m_edge,
+                self._m_edge * 1e-12,
+                xtol=abs(self._m_edge) * 1e-14,
+            )
+        )
 
 
 def _lowest(position: Callable[[float], float], pole: float) -> float:
@@ -109,6 +137,7 @@ def _lowest(position: Callable[[float], float], pole: float) -> float:
     return pole / (1 + math.exp(float(found.x)))
 
 
+@lru_cache(maxsize=1)  # prediction and scatter of one model ask for the same
 def _tau(C: int, sigma_z: float) -> tuple[Array, float]:
     """Eigenvalues of diag p − p pᵀ over many p, and the weight that makes a sum over them Σ_k/(C − 1)."""
     draws = max(200, DRAWS // C**2) if C > 2 else DRAWS // 4

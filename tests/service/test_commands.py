@@ -182,7 +182,7 @@ def test_stop_and_resume_as_a_job(client, tmp_path, capfd):
 
 
 def test_every_study_can_be_a_job():
-    assert {*submit.STUDIES, "quickstart"} == {*runner.STUDIES, runner.THEORY, runner.HYPERPLANE}
+    assert {*submit.STUDIES, "quickstart"} == {*runner.STUDIES, *runner.SWEEPS, runner.THEORY}
 
 
 def test_doctor_finds_an_open_token(client, tmp_path, capfd):
