@@ -34,6 +34,7 @@ def ray_session():
 TOGETHER = ("studies", "record", "report", "theory")
 
 
+@pytest.hookimpl(tryfirst=True)  # before the groups are read
 def pytest_collection_modifyitems(items):
     """Tests that share a Ray run one after another in one process, which begins with them: they mostly wait."""
     shared = [item for item in items if "ray_session" in getattr(item, "fixturenames", ())]
