@@ -34,20 +34,17 @@ def ray_session():
 TOGETHER = ("studies", "record", "report", "theory")
 
 
-@pytest.hookimpl(tryfirst=True)  # before the groups are read
+@pytest.hookimpl(tryfirst=True)  # before markers choose, and before groups are read
 def pytest_collection_modifyitems(items):
-    """Tests that share a Ray run one after another in one process, which begins with them: they mostly wait."""
-    shared = [item for item in items if "ray_session" in getattr(item, "fixturenames", ())]
-    rest = [item for item in items if item not in set(shared)]
-    for item in shared:
-        item.add_marker(pytest.mark.ray)
-        item.add_marker(pytest.mark.xdist_group("ray"))
-    for item in rest:
-        if "net" in getattr(item, "fixturenames", ()):
+    """Marks tests that share a Ray, and keeps those together whose preparation is dear."""
+    for item in items:
+        names = getattr(item, "fixturenames", ())
+        if "ray_session" in names:
+            item.add_marker(pytest.mark.ray)
+        if "net" in names:
             item.add_marker(pytest.mark.xdist_group("net"))
         elif item.path.parent.name in TOGETHER:
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
-    items[:] = shared + rest
 
 
 @pytest.fixture(scope="session")
