@@ -141,7 +141,7 @@ def _projected(view: RunView) -> list[Rows]:
     title = f"Does training need the top directions? Full-gradient descent of {found['steps']:,} steps from step"
     head = ("gradient", "loss before", "loss after", "part of the full descent")
     words = {"full": "whole", "onto": "only onto the top C − 1 eigenvectors", "out of": "only out of them"}
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (told, number(found["before"], 4), number(found["after"][v], 4), _part(found["share_of_full"][v]))
         for v, told in words.items()
     ]
