@@ -51,6 +51,7 @@ def _stay_on_loopback() -> None:
     """
     os.environ.setdefault(LOOPBACK, "0")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's 15 lets whatever else runs here starve the products
     from ray._private import ray_constants
 
     ray_constants.ENABLE_RAY_CLUSTER = os.environ[LOOPBACK] != "0"
