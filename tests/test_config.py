@@ -305,9 +305,9 @@ def bomb(levels=30):
     ],
 )
 def test_bad_files(write, content, message):
-    began = time.monotonic()
+    began = time.process_time()  # others may hold the cores
     refused(message, write(content))
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 5
 
 
 def test_files_that_cannot_be_read(tmp_path):
@@ -321,9 +321,9 @@ def test_large_files_are_read_in_moderate_time(write):
     """The most a file may hold, all of it keys."""
     content = "".join(f"k{i:05d}: 1\n" for i in range(6500))
     assert 60_000 < len(content) < 2**16
-    began = time.monotonic()
+    began = time.process_time()  # others may hold the cores
     refused("unknown configuration key", write(content))
-    assert time.monotonic() - began < 10
+    assert time.process_time() - began < 10
 
 
 def config_or_sentence(file=None, assignments=()):
