@@ -143,7 +143,7 @@ class EmergenceConfig(_Section):
     max_steps: Integer | None = Field(None, ge=2)
     seed: Integer = Field(0, ge=0, le=MAX_SEED)
     trace_probes: Integer = Field(16, ge=2)
-    plane: Integer = Field(20, ge=1, description="dimension of the random plane whose curvature is measured")
+    plane: Integer = Field(20, ge=2, description="dimension of the random plane whose curvature is measured")
     density_steps: Integer = Field(60, ge=2, description="of the last checkpoint's density")
     projected_steps: Integer = Field(
         0, ge=0, description="of descent from the middle checkpoint: full, only onto, only out of the top subspace"

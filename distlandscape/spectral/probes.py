@@ -3,8 +3,8 @@
 Probe numbers are kept apart by their highest bit, so that no two uses share a vector: below 2⁵⁸ the start vectors of
 Lanczos runs, and from 2³² up those that continue a run after a breakdown (lanczos.FRESH); the vectors that span a plane
 (plane.PLANE), the draws of a density (density.DRAW), the certificate (certify.CERTIFICATE), the check for copies
-(copies.CHECK), sign probes (trace.PROBE), random planes
-(planes.PROBE), the test vectors of XTrace (xtrace.NORMAL).
+(copies.CHECK), sign probes (trace.PROBE), the rescaled trace
+(sharpness.PROBE), the test vectors of XTrace (xtrace.NORMAL).
 """
 
 from __future__ import annotations

@@ -14,8 +14,8 @@ from distlandscape.results import Eigenpairs, Estimate
 from distlandscape.runtime import GaussNewton, Hessian, Residual, loss_accuracy_gradient
 from distlandscape.runtime.along import loss_along
 from distlandscape.runtime.clustering import Clustering, Freezing, clustering, freezing
-from distlandscape.spectral import confinement, top_eigenpairs, trace_and_frobenius
-from distlandscape.spectral.planes import plane_curvatures, rescaled_trace
+from distlandscape.spectral import confinement, plane_curvature, top_eigenpairs, trace_and_frobenius
+from distlandscape.spectral.sharpness import rescaled_trace
 from distlandscape.studies.confinement import gauss_newton_share
 from distlandscape.studies.context import StudyContext
 from distlandscape.studies.journal import RunJournal
@@ -103,7 +103,8 @@ def measure_point(context: StudyContext, objective: Objective, index: int, learn
             "rescaled": asdict(rescaled_trace(hessian, objective.theta.numpy(), e.trace_probes, e.seed)),
             "cosine": float(gradient.double() @ image_P) / norms if norms else None,
         }
-        return Stage({"curvatures": plane_curvatures(hessian, min(e.plane, objective.parameters), e.seed)}, values)
+        plane = min(e.plane, objective.parameters)
+        return Stage({"curvatures": plane_curvature(hessian, plane, e.seed).curvatures(plane)}, values)
 
     measured = context.stage(f"curvature-{index:03d}", curvature)
 

@@ -1,4 +1,4 @@
-"""Curvature in random planes, and a trace that rescaling layers does not change; on an abstract operator."""
+"""A sharpness that rescaling layers does not change; on an abstract operator."""
 
 from __future__ import annotations
 
@@ -7,35 +7,9 @@ import numpy.typing as npt
 
 from distlandscape.errors import InputError
 from distlandscape.results import Estimate
-from distlandscape.spectral.space import Array, Operator
+from distlandscape.spectral.space import Operator
 
-PROBE = 3 * 2**61  # first probe number of both, apart from those of Lanczos runs and of Hutchinson's estimator
-
-
-def plane_curvatures(H: Operator, plane: int, seed: int = 0) -> Array:
-    """(d,) eigenvalues of VᵀHV, ascending, V an orthonormal basis of a uniformly random d-plane.
-
-    Args:
-        H: a symmetric operator.
-        plane: d.
-        seed: of the plane.
-
-    Returns:
-        Curvatures of the mean over samples. Cost: d products in one pass.
-
-    Raises:
-        InputError: d is not between 1 and P.
-    """
-    space = H.space
-    if not 1 <= plane <= space.dim:
-        raise InputError(f"plane={plane}: a plane has between 1 and {space.dim} dimensions; correct it")
-    basis = space.basis(plane)
-    for index in range(plane):
-        w, _, norm = basis.orthogonalize(space.random(seed, PROBE + index, "normal"))
-        basis.append(w, 1 / norm)
-    vectors = [basis[index] for index in range(plane)]
-    inside = space.dots(vectors, H.apply(vectors))
-    return np.asarray(np.linalg.eigvalsh(0.5 * (inside + inside.T)), dtype=np.float64)
+PROBE = 3 * 2**61  # first probe number, apart from those of Lanczos runs and of Hutchinson's estimator
 
 
 def rescaled_trace(H: Operator, theta_P: npt.ArrayLike, probes: int = 16, seed: int = 0) -> Estimate:
