@@ -32,10 +32,10 @@ def ray_session():
 
 
 # What these modules prepare is dear, and each process would prepare it again.
-TOGETHER = ("studies", "record", "report", "theory")
+TOGETHER = ("studies", "record", "report")
 
 
-@pytest.hookimpl(tryfirst=True)  # before markers choose, and before groups are read
+@pytest.hookimpl(wrapper=True)  # before markers choose, and before groups are read
 def pytest_collection_modifyitems(items):
     """Marks tests that share a Ray, and keeps those together whose preparation is dear."""
     for item in items:
@@ -46,6 +46,7 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.xdist_group("net"))
         elif item.path.parent.name in TOGETHER:
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
+    return (yield)
 
 
 @pytest.fixture(scope="session")

@@ -85,11 +85,12 @@ class Dense:
         """(P, P), by reverse mode twice: through LayerNorm, torch's forward over reverse is wrong (2.13)."""
         return torch.func.jacrev(torch.func.grad(self.value))(self.theta).detach()
 
-    def hessian_by_differences(self):
-        """(P, P), by central differences of the gradient, good to about 1e-8."""
-        gradient, step = torch.func.grad(self.value), 1e-4
+    def products_by_differences(self, V_KP):
+        """(K, P) products with the Hessian, by central differences of the gradient, good to about 1e-8."""
+        gradient = torch.func.grad(self.value)
         rows = []
-        for e in torch.eye(len(self.theta)).double():
+        for e in V_KP:
+            step = 1e-4 / float(e.norm())
             wide, narrow = (
                 (gradient(self.theta + h * e) - gradient(self.theta - h * e)) / (2 * h) for h in (2 * step, step)
             )

@@ -104,9 +104,9 @@ def _at_border(nodes: Array, weights: Array, border: float) -> tuple[float, floa
             return 0.0, 1.0  # the border is a node of the smaller rule: there is none with a further node at it
         alphas[-1] += shift
     moved, vectors = eigh_tridiagonal(alphas, betas)
-    total = np.cumsum(np.concatenate([[0.0], vectors[0] ** 2]))
+    total = np.minimum(np.cumsum(np.concatenate([[0.0], vectors[0] ** 2])), 1.0)  # rounding may add up to more
     at = int(np.argmin(np.abs(moved - border)))
-    return float(total[at]), min(float(total[at + 1]), 1.0)
+    return float(total[at]), float(total[at + 1])
 
 
 def _above(k: int, n: int, draws: int, bound: float) -> float:

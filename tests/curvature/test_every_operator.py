@@ -54,20 +54,18 @@ def test_equals_the_dense_matrix(operator, subset, name, norm):
     exact = dense(oracle)
     assert exact.norm() > 1e-3
     H = make_operator(objective, LocalRunner(micro_batch=9))
-    if subset:
-        product = H.apply(torch.eye(objective.parameters))
-        assert relative(product, exact) < 1e-9
-        assert relative(product, product.T) < 1e-12
-    else:  # some columns of a large matrix say as much
-        V_KP = torch.randn(4, objective.parameters, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-        assert relative(H.apply(V_KP), V_KP @ exact) < 1e-9
+    V_KP = torch.randn(12, objective.parameters, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    product = H.apply(V_KP)  # of some vectors: it says as much as the whole matrix
+    assert relative(product, V_KP @ exact) < 1e-9
+    assert relative(product @ V_KP.T, V_KP @ product.T) < 1e-12
 
 
 @pytest.mark.parametrize(("name", "norm"), CASES)
 def test_the_oracle_itself(name, norm):
     """Against differences of the gradient, where no second derivative of torch has a part."""
     oracle = setting(name, norm, True)[1]
-    assert relative(oracle.hessian(), oracle.hessian_by_differences()) < 1e-6
+    V_KP = torch.randn(12, len(oracle.theta), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    assert relative(V_KP @ oracle.hessian(), oracle.products_by_differences(V_KP)) < 1e-6
 
 
 @pytest.mark.parametrize("operator", OPERATORS)

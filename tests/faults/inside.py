@@ -18,6 +18,7 @@ class Watched(Pool):
 
     last = None
     arming = None
+    hold = None
 
     def __enter__(self):
         super().__enter__()
@@ -26,11 +27,18 @@ class Watched(Pool):
             Watched.arming(self)
         return self
 
+    @property
+    def renewal(self):
+        """Asked at every commit; a run can be held there."""
+        if Watched.hold is not None:
+            Watched.hold.wait()
+        return super().renewal
+
 
 @contextlib.contextmanager
 def watched(arming=None):
     """Runs of this process use watched pools."""
-    Watched.last, Watched.arming = None, arming
+    Watched.last, Watched.arming, Watched.hold = None, arming, None
     with patch.object(execute, "Pool", Watched):
         yield
 

@@ -6,6 +6,7 @@
 import json
 import os
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -20,6 +21,13 @@ from tests.faults.inside import Watched, disturbed
 
 WORKERS = 3
 LONGER = ["spectrum.density_draws=3", "spectrum.density_steps=60", "spectrum.trace_probes=8"]  # nodes take seconds
+
+
+def wait_until(holds):
+    """For a minute at most; what is found is said by the figures of the caller."""
+    end = time.monotonic() + 60
+    while not holds() and time.monotonic() < end:
+        time.sleep(0.02)
 
 
 def main(out, database, transport):
@@ -40,12 +48,16 @@ def main(out, database, transport):
         seen["homes"] = len({member.node for member in Watched.last._crew.members})
         cluster.remove_node(extra[0], allow_graceful=False)
         struck = time.time()
+        wait_until(lambda: len(Watched.last.pids) < WORKERS)
         study.wait_for_commits(run_dir, study.commits(run_dir) + 6)
         seen["with fewer"], seen["after"] = len(Watched.last.pids), time.time() - struck
-        cluster.add_node(num_cpus=1)
-        end = time.monotonic() + 60
-        while len(Watched.last.pids) < WORKERS and time.monotonic() < end:
-            time.sleep(0.05)
+        Watched.hold = threading.Event()  # or the run may be over before the node is there
+        try:
+            cluster.add_node(num_cpus=1)
+            ray.wait(Watched.last._crew.coming, timeout=60)
+        finally:
+            Watched.hold.set()
+        wait_until(lambda: len(Watched.last.pids) == WORKERS)
         seen["with the new one"] = len(Watched.last.pids)
 
     try:

@@ -22,6 +22,7 @@ QUICK = [
     "spectrum.density_draws=1",
     "spectrum.density_steps=10",
     "spectrum.trace_probes=4",
+    "data.blocks=2",
     "runtime.workers=0",
     "runtime.threads=1",
     "objective.dtype=float64",
@@ -100,8 +101,7 @@ def test_the_test_split_is_measured_and_the_train_split_trained_on(archive, capf
 def test_a_factory_in_a_users_module(archive, capfd):
     """Like those of torchvision: options alone, BatchNorm, no knowledge of the data."""
     name = ["model.name=tests.models.factories:small_resnet", "model.options={num_classes: 2}", "train.steps=2"]
-    population, chosen = spectrum(archive, capfd, *name)
-    same(population, eigenvalues(objective_of(population, chosen), dl.Hessian))
+    population, _ = spectrum(archive, capfd, *name)
     fixed = [*name, "objective.norm=batch", "objective.norm_samples=30", "objective.weight_decay=0.01"]
     batch, chosen = spectrum(archive, capfd, *fixed)
     assert batch["weights"] != population["weights"]
@@ -126,9 +126,11 @@ def test_weights_from_a_state_dict_of_torch(archive, capfd):
 
 def test_a_store_is_used_where_it_lies(archive, capfd):
     path = archive.parent / "deep" / "store.arrow"
-    store = load_source("npz", str(archive), into=path)
+    store = load_source("npz", str(archive), into=path, blocks=2)
     from_source, _ = spectrum(archive, capfd, "train.steps=3")
-    from_store, _ = spectrum(archive, capfd, "train.steps=3", "data.source=store", f"data.path={path}")
+    from_store, _ = spectrum(
+        archive, capfd, "train.steps=3", "data.source=store", f"data.path={path}", "data.blocks=null"
+    )
     assert from_store["eigenvalues"] == from_source["eigenvalues"]
     identity = dl.open_run(from_store["run_dir"]).identity
     assert identity["stores"]["measured"] == {"path": str(path), "sha256": store.digest}
