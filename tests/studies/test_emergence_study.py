@@ -144,12 +144,16 @@ def test_bad_input_is_told_before_a_run_begins(spoil, keys, sentence, tmp_path, 
     assert not list(tmp_path.glob("out/emergence-*"))
 
 
-def test_workers_give_the_same_bits(whole, capfd, tracked, tmp_path, ray_session):
-    alone = whole(1.0, capfd)
+def test_workers_give_the_same_bits(capfd, tracked, tmp_path, ray_session):
     planted.write(tmp_path, 1.0)
-    more = ["--workers", "2", "--transport", "collective", "--out", str(tracked(tmp_path / "out")), "--json"]
-    assert main([*arguments(tmp_path)[:-2], *more]) == 0
-    shared = json.loads(capfd.readouterr().out)
-    assert shared["verdicts"] == alone["verdicts"]
-    tables = [dl.open_run(result["run_dir"]).table("checkpoints") for result in (alone, shared)]
+    for given in sorted((tmp_path / "given").iterdir())[2:]:
+        given.unlink()
+    out = str(tracked(tmp_path / "out"))
+    few = [word for key in ("trace_probes=2", "draws=4") for word in ("--set", f"emergence.{key}")]
+    results = []
+    for where in (["--workers", "0"], ["--workers", "2", "--transport", "collective"]):
+        assert main([*arguments(tmp_path)[:-2], *few, *where, "--out", out, "--json"]) == 0
+        results.append(json.loads(capfd.readouterr().out))
+    assert results[0]["verdicts"] == results[1]["verdicts"]
+    tables = [dl.open_run(result["run_dir"]).table("checkpoints") for result in results]
     assert tables[0] == tables[1]

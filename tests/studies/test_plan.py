@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -66,8 +67,9 @@ def test_the_basis_is_in_the_driver_or_shared_out():
 
 
 def test_a_planned_pass_agrees_with_one_that_is_run(monkeypatch):
-    """One worker in this process, in turns: the median ratio is within 25 %, though other processes hold the cores."""
+    """One worker in this process, in turns: the median ratio is within 25 %."""
     monkeypatch.setattr(plan, "PROBE_SECONDS", 0.05)  # some of the blocks, as with larger data
+    monkeypatch.setattr(plan, "time", SimpleNamespace(perf_counter=time.process_time))  # others may hold the cores
     assignments = ["data.samples=600", "model.options={hidden: [64, 64]}", "train.steps=0", "runtime.workers=1"]
     config = resolve(load_config(None, assignments), "spectrum")
     objective = build_objective(config)
@@ -78,9 +80,9 @@ def test_a_planned_pass_agrees_with_one_that_is_run(monkeypatch):
         costs = measure(objective, config)
         seconds = []
         for _ in range(3):
-            began = time.perf_counter()
+            began = time.process_time()
             runner.map_blocks(objective, hessian_products, [v_1P])
-            seconds.append(time.perf_counter() - began)
+            seconds.append(time.process_time() - began)
         ratios.append(costs.block_seconds * costs.blocks / min(seconds))
     assert 0.75 < np.median(ratios) < 1.25
 

@@ -29,7 +29,7 @@ from distlandscape.training import learning_rate_at
 KEYS = [
     *("data.samples=300", "model.options={hidden: [16]}", "runtime.threads=1", "train.optimizer=adam"),
     *("train.learning_rate=0.001", "train.schedule=cosine", "train.warmup_steps=50", "train.checkpoints=5"),
-    *("objective.weight_decay=0.0001", "train.steps=3000"),
+    *("objective.weight_decay=0.0001", "train.steps=1200"),
 ]
 SETTINGS = [part for key in KEYS for part in ("--set", key)]
 LOCAL = ["--workers", "0", "--json"]
@@ -54,9 +54,9 @@ def whole(tmp_path_factory, empty_database):
 def test_result_and_tables(whole):
     run = dl.open_run(whole["run_dir"])
     assert run.status == "done"
-    assert whole["steps"] == 3000
+    assert whole["steps"] == 1200
     checkpoints, curve = (run.table(name).to_pylist() for name in ("checkpoints", "training"))
-    assert [row["step"] for row in checkpoints] == [0, 1, 14, 208, 3000]
+    assert [row["step"] for row in checkpoints] == [0, 1, 11, 113, 1200]
     objective = build_objective(load_config(None, [*KEYS, "data.blocks=2"]))
     for row, kept in zip(checkpoints, whole["checkpoints"], strict=True):
         file = run.path / row["file"]
@@ -70,16 +70,16 @@ def test_result_and_tables(whole):
     assert whole["weights_sha256"] == objective.with_weights(load_file(whole["weights"])).weights_sha256
     assert whole["loss"] == checkpoints[-1]["loss"] < 0.2 < checkpoints[0]["loss"]
     assert 1000 < len(curve) <= 2000
-    assert (curve[0]["step"], curve[-1]["step"]) == (1, 3000)
+    assert (curve[0]["step"], curve[-1]["step"]) == (1, 1200)
     for row in curve:
-        assert row["learning_rate"] == learning_rate_at(row["step"] - 1, 3000, 0.001, "cosine", 50)
+        assert row["learning_rate"] == learning_rate_at(row["step"] - 1, 1200, 0.001, "cosine", 50)
     assert not (run.path / "training").exists()
 
 
 def test_page_and_figure(whole):
     run = Path(whole["run_dir"])
     assert (run / "figures" / "training.png").stat().st_size > 10_000
-    assert "After 3,000 steps of Adam" in (run / "report.html").read_text(encoding="utf-8")
+    assert "After 1,200 steps of Adam" in (run / "report.html").read_text(encoding="utf-8")
 
 
 def test_mlflow_shows_the_curve(whole):
@@ -90,7 +90,7 @@ def test_mlflow_shows_the_curve(whole):
     curve = {point.step: point.value for point in client.get_metric_history(whole["run_id"], "batch_loss")}
     assert curve == {row["step"]: row["loss"] for row in run_table}
     losses = client.get_metric_history(whole["run_id"], "loss")
-    assert [(point.step, point.value) for point in losses][-1] == (3000, whole["loss"])
+    assert [(point.step, point.value) for point in losses][-1] == (1200, whole["loss"])
     assert run.data.metrics["learning_rate"] == run_table[-1]["learning_rate"]
 
 
@@ -106,7 +106,7 @@ def test_killed_in_mid_training_and_resumed_ends_with_the_same_bits(whole, out, 
     (run_dir,) = out.glob("train-*")
     states = dl.open_run(run_dir).log.events("training")
     assert dl.open_run(run_dir).stages() == []
-    assert 0 < states[-1]["step"] < 3000
+    assert 0 < states[-1]["step"] < 1200
     assert main(["resume", str(run_dir), "--json"]) == 0
     result = json.loads(capfd.readouterr().out)
     for key in ("loss", "accuracy", "gradient_norm", "weights_sha256"):
@@ -161,7 +161,7 @@ def test_a_diverged_training_is_not_offered_for_resume(out, capfd):
     ("changes", "words"),
     [
         (["train.steps=0"], "set train.steps to 1 or more"),
-        (["train.warmup_steps=6000"], "train.warmup_steps=6000 is more than train.steps=3000; lower it"),
+        (["train.warmup_steps=6000"], "train.warmup_steps=6000 is more than train.steps=1200; lower it"),
     ],
 )
 def test_what_cannot_be_meant_is_said_before_anything_is_made(tmp_path, capfd, changes, words):
