@@ -68,7 +68,7 @@ def test_result_and_tables(whole):
         assert row["gradient_norm"] == pytest.approx(float(gradient_P.double().norm()), rel=1e-4)
     assert whole["weights"] == whole["checkpoints"][-1]["path"]
     assert whole["weights_sha256"] == objective.with_weights(load_file(whole["weights"])).weights_sha256
-    assert whole["loss"] == checkpoints[-1]["loss"] < 0.2 < checkpoints[0]["loss"]
+    assert whole["loss"] == checkpoints[-1]["loss"] < 0.3 < checkpoints[0]["loss"]
     assert 1000 < len(curve) <= 2000
     assert (curve[0]["step"], curve[-1]["step"]) == (1, 1200)
     for row in curve:
