@@ -16,11 +16,12 @@ BASE := $(VENV)/.installed
 TEST := $(VENV)/.installed-test
 LINT := $(VENV)/.installed-lint
 DOCS := $(VENV)/.installed-docs
+BENCH := $(VENV)/.installed-bench
 
 # Two pips must never write into one environment at the same time.
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-browser lint docs bench bench-coverage bench-memory bench-scaling faults bench-planes theory-table class-tables clean
+.PHONY: help quickstart test test-browser lint docs bench bench-coverage bench-memory bench-peers bench-scaling faults bench-planes theory-table class-tables clean
 
 help:
 	@echo "make quickstart    train a small network, measure its Hessian spectrum, print where the page is"
@@ -31,6 +32,7 @@ help:
 	@echo "make bench         cost of a product in gradients, beside a peer and over Ray workers (Markdown)"
 	@echo "make bench-coverage  how often intervals of the estimators hold the truth, 20,000 dimensions (Markdown)"
 	@echo "make bench-memory  resident memory of each process while 1 GB is imported and measured (Markdown)"
+	@echo "make bench-peers   eigenpairs and a density beside other packages, in gradient passes (Markdown)"
 	@echo "make bench-scaling memory by number of workers, cost of checkpoints and of a pass beside its arithmetic"
 	@echo "make faults        kill, stop, starve and cut off whole runs at random moments; are their numbers the same?"
 	@echo "make bench-planes  products with random planes, packed trainings and the digits sweep (Markdown)"
@@ -64,6 +66,11 @@ $(LINT): $(BASE)
 $(DOCS): $(BASE)
 	@echo "Installing what the documentation needs"
 	@$(PIP) -e '.[docs]'
+	@touch $@
+
+$(BENCH): $(TEST)
+	@echo "Installing the packages to measure beside"
+	@$(PIP) -e '.[bench]'
 	@touch $@
 
 quickstart: $(BASE)
@@ -104,6 +111,9 @@ bench-coverage: $(TEST)
 
 bench-memory: $(TEST)
 	$(BIN)/python -m tests.benchmarks.memory
+
+bench-peers: $(BENCH)
+	$(BIN)/python -m tests.benchmarks.peers
 
 bench-scaling: $(TEST)
 	$(BIN)/python -m tests.benchmarks.scaling
