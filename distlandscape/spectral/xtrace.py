@@ -25,7 +25,8 @@ def xtrace(H: Operator, probes: int = 16, seed: int = 0, known: Eigenpairs | Non
     jackknife's over the k estimates from k − 1 columns, which costs no product and is too large rather than too small
     (Efron & Stein 1981): by 1.05 where all eigenvalues weigh alike, by 1.5 to 4 where a few outweigh the rest.
 
-    Where the columns of Y become dependent or fill the space, their range is all of H and the trace is exact.
+    Where the columns of Y become dependent or fill the space, their range is all of H and the trace is exact; the error
+    is then 0, or too large where rounding hides that the last column depends on the others.
 
     Args:
         H: a symmetric operator.
@@ -55,12 +56,13 @@ def xtrace(H: Operator, probes: int = 16, seed: int = 0, known: Eigenpairs | Non
     images = H.apply(tests)
     forms = np.diag(space.dots(tests, images)).copy()
     squares = np.diag(space.dots(tests, tests)).copy()
+    # Where a test vector happens to lie across the range, its image is small but not the rounding in it.
+    scale = float(np.sqrt(np.max(np.diag(space.dots(images, images)))))
     R = np.zeros((count, count))
     rank = 0
     for i, image in enumerate(images):
         w, coefficients, norm = basis.orthogonalize(image)
         R[:rank, i] = coefficients[len(locked) :]
-        scale = float(np.sqrt(np.sum(coefficients**2) + norm**2))
         if norm <= BREAKDOWN * space.eps * scale:
             break
         R[rank, i] = norm

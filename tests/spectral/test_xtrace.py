@@ -102,7 +102,7 @@ def test_exact_where_the_images_hold_all_of_it(dim: int, rank: int, seed: int) -
     values[: min(rank, dim)] = np.random.default_rng(seed).uniform(-2, 2, min(rank, dim))
     found = xtrace(Dense(rotated(values, seed)), 18, seed)
     assert found.value == pytest.approx(values.sum(), abs=1e-9)
-    if min(rank, dim) < 9:
+    if min(rank, dim) < 8:  # of nine columns; rounding may hide that the last one alone depends on the others
         assert found.stderr == 0
         assert (found.degrees, found.status) == (None, "")
 
