@@ -52,7 +52,8 @@ class Task:
         torch.manual_seed(0)
         self.model = cnn() if name == "cnn" else build_model("resnet20", (1, 28, 28), 10, {}, seed=0)
         whole = dl.data.load_source("fashion_mnist")
-        x, y = whole.take(np.arange(SAMPLES[name]))
+        pixels, y = whole.take(np.arange(SAMPLES[name]))
+        x = pixels.astype(np.float32) / 255
         self.x, self.y = torch.tensor(x), torch.tensor(y)
         self.batches = list(zip(self.x.split(BATCH), self.y.split(BATCH), strict=True))
         optimizer = torch.optim.SGD(self.model.parameters(), 0.05, momentum=0.9)
@@ -226,7 +227,8 @@ def density() -> None:
 def errors() -> None:
     """Wasserstein distance to the exact spectrum over its range, eight seeds, 1,000 digits in one batch."""
     model = build_model("mlp", (1, 8, 8), 10, {"hidden": [16]}, seed=0)
-    x, y = (torch.tensor(a) for a in dl.data.load_source("digits").take(np.arange(1000)))
+    pixels, y = map(torch.tensor, dl.data.load_source("digits").take(np.arange(1000)))
+    x = pixels.float() / pixels.max()
     optimizer = torch.optim.Adam(model.parameters(), 0.01)
     for _ in range(100):
         optimizer.zero_grad()
