@@ -74,7 +74,7 @@ def check(config: RunConfig, objective: Objective) -> None:
 def planned_passes(config: RunConfig, checkpoints: int) -> float:
     """A rough count of passes, for the expected end only."""
     s = config.spectrum
-    eigenpairs = (checkpoints * 90 + 12 * (s.k + s.lowest)) * float(s.block) ** BLOCK_EXPONENT
+    eigenpairs = (checkpoints * 90 + 12 * (s.k + s.lowest)) * math.pow(s.block, BLOCK_EXPONENT)
     layers = 0 if s.layers is None else 10 * (60 + (s.layer_density_steps or 0))
     return eigenpairs + s.density_steps + 1 + layers
 
