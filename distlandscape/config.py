@@ -110,6 +110,9 @@ class SpectrumConfig(_Section):
     basis_size: Integer | None = Field(
         None, ge=4, description="most Lanczos vectors kept, then a thick restart; None: all, which needs fewest passes"
     )
+    block: Integer = Field(
+        1, ge=1, description="vectors a pass multiplies in the search for eigenpairs: fewer passes, more products"
+    )
     seed: Integer = Field(0, ge=0, le=MAX_SEED)
     density_draws: Integer = Field(2, ge=1)
     density_target: Real | None = Field(

@@ -208,7 +208,7 @@ def test_enough_numbers_were_tried():
 @pytest.mark.parametrize(
     ("assignment", "message"),
     [
-        ("spectrum.kk=1", r"unknown configuration key 'spectrum\.kk'; known here: basis_size, density_draws, "),
+        ("spectrum.kk=1", r"unknown configuration key 'spectrum\.kk'; known here: basis_size, block, density_draws, "),
         (
             "spectra.k=1",
             "unknown configuration key 'spectra'; known here: data, emergence, goldilocks, hierarchy, ",

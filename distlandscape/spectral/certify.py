@@ -5,33 +5,27 @@ from __future__ import annotations
 import numpy as np
 
 from distlandscape.results import Trust
+from distlandscape.spectral.block import BlockLanczos
 from distlandscape.spectral.lanczos import Lanczos
 from distlandscape.spectral.probes import probe_entries
 
 CERTIFICATE = 2**60  # probe number of the random combination
 
 
-def certify(run: Lanczos) -> Trust:
+def certify(run: Lanczos | BlockLanczos) -> Trust:
     """Check the Lanczos relation on a random combination c of the whole basis; one pass.
 
     ‖H(Qc) − Q T c − β c_m q_{m+1}‖ at rounding level certifies every residual bound β|s| at once. Residuals are all
-    multiples of q_{m+1}, so a sum of Ritz pairs would certify nothing: c must be random. It is a probe of
-    repeatability too, because the product is compared with products made earlier.
+    multiples of q_{m+1} (of a block run: in the span of the block behind), so a sum of Ritz pairs would certify
+    nothing: c must be random. It is a probe of repeatability too, because the product is compared with products made
+    earlier.
     """
-    r, space, locked, rank = run.recurrence, run.operator.space, run.locked, run.rank
+    space, locked, rank = run.operator.space, run.locked, run.rank
     c = probe_entries(run.seed, CERTIFICATE, "normal", 0, rank)
     c /= np.linalg.norm(c)
-    size = run.basis.size
-
-    image = np.zeros(size)
-    image[:locked] = run.couplings.T @ c
-    image[locked : locked + rank] = run.projected() @ c
-    if size > locked + rank:
-        image[locked + rank] = r.betas[-1] * c[-1]
-
-    padded = np.zeros(size)
+    padded = np.zeros(run.basis.size)
     padded[locked : locked + rank] = c
-    combination, expected = run.basis.combine(np.stack([padded, image]))
+    combination, expected = run.basis.combine(np.stack([padded, run.image(c)]))
     product = run.operator.apply([combination])[0]
     difference = space.combine([product, expected], np.array([[1.0, -1.0]]))[0]
     norm = float(np.max(np.abs(run.ritz().values)))
@@ -40,6 +34,6 @@ def certify(run: Lanczos) -> Trust:
         relation=float(np.sqrt(space.dots([difference], [difference])[0, 0])) / scale,
         # One sweep only: the coefficients of two sweeps differ from c by the square of what is to be measured.
         orthogonality=float(np.linalg.norm(run.basis.dots(combination) - padded)),
-        symmetry=float(r.symmetry / scale),
+        symmetry=float(run.recurrence.symmetry / scale),
         norm=norm,
     )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from distlandscape.errors import InputError
 from distlandscape.results import Eigenpairs, Trust
+from distlandscape.spectral.block import BlockLanczos
 from distlandscape.spectral.certify import certify
 from distlandscape.spectral.copies import Pairs, add_missed_copies
 from distlandscape.spectral.journal import SILENT, Journal
@@ -29,23 +31,29 @@ def top_eigenpairs(
     *,
     max_steps: int | None = None,
     basis_size: int | None = None,
+    block: int = 1,
     seed: int = 0,
     gather: bool = True,
     journal: Journal = SILENT,
 ) -> Eigenpairs:
     """Extreme eigenpairs of a symmetric operator, with residuals, stopped when each ‖Hv − λv‖ ≤ tol·|λ|.
 
-    A single start vector sees one direction of every eigenspace, so when the pairs have converged a second run in
-    their orthogonal complement looks for copies; what it concluded is in ``trust``.
+    A single start vector sees one direction of every eigenspace, and a block of b start vectors sees b. So when the
+    pairs have converged a second run in their orthogonal complement looks for copies; what it concluded is in
+    ``trust``. Its start vector is drawn independently of those of the first run, whatever the block, so the
+    probability it states holds for both alike.
 
     Args:
         H: a symmetric operator, for example ``dl.Hessian(objective)``.
         k: how many pairs; (largest, smallest) when ``which`` is "BE".
         tol: residual relative to |λ|, floored at 30·eps·‖H‖.
         which: "LA" largest, "SA" smallest, "BE" both ends.
-        max_steps: most Lanczos steps; default 20·k + 200.
+        max_steps: most Lanczos steps, of one pass and ``block`` vectors each; default (20·k + 200) / block, for as
+            many vectors with any block.
         basis_size: most vectors kept beside the pairs that the check stays away from; at that many a thick restart
             keeps the Ritz vectors next to the wanted ends. None: all of them, which needs the fewest products.
+        block: vectors multiplied in one pass of the first run, from 1 to P. More take fewer passes and more products,
+            which pays where a pass takes long whatever it multiplies. The check takes one vector a pass.
         seed: seed of the start vectors.
         gather: whether the eigenvectors come to the driver; else they are ``SpaceRows`` and stay with the workers,
             where ``overlap``, ``confinement``, ``trace`` and ``spectral_density`` use them.
@@ -53,10 +61,11 @@ def top_eigenpairs(
 
     Returns:
         Eigenvalues in descending order with eigenvectors (k, P); what did not converge is marked and ``status`` says
-        what to do. Cost: one pass a step, one for the certificate, and the steps of the check.
+        what to do. Cost: one pass a step, which makes ``block`` products, one for the certificate, and the steps of
+        the check.
 
     Raises:
-        InputError: k, tol, which, max_steps or basis_size are not usable.
+        InputError: k, tol, which, max_steps, basis_size or block are not usable.
         FloatingPointError: a product is not finite.
 
     Reference: Golub & Van Loan, Matrix Computations, ch. 10; Parlett, The Symmetric Eigenvalue Problem, ch. 13.
@@ -64,21 +73,30 @@ def top_eigenpairs(
     top, low = _counts(k, which, H.space.dim)
     if not 0 < tol < 1:
         raise InputError(f"tol must lie between 0 and 1, not {tol}; it is relative to each |eigenvalue|")
-    if max_steps is not None and max_steps < top + low:
+    _check_block(block, basis_size, H.space.dim)
+    if max_steps is not None and max_steps * block < top + low:
         raise InputError(f"max_steps={max_steps} is fewer than the {top + low} pairs asked for; raise max_steps")
     if basis_size is not None and basis_size < top + low + MARGIN:
         raise InputError(
             f"basis_size={basis_size} leaves no room to restart with {top + low} pairs; take {top + low + MARGIN} or"
             " more, or leave it out"
         )
-    limit = max_steps if max_steps is not None else 20 * (top + low) + 200
-    pairs, trust, steps, whole = _main_run(H, top, low, tol, limit, seed, journal, basis_size)
+    vectors = 20 * (top + low) + 200
+    limit, check_limit = (-(-vectors // block), vectors) if max_steps is None else (max_steps, max_steps)
+    run: Lanczos | BlockLanczos
+    if block == 1:
+        run = Lanczos(H, limit, seed, journal=journal, name="main", room=basis_size)
+    else:
+        run = BlockLanczos(H, limit, block, seed, journal, "main")
+    pairs, trust = _until_converged(run, top, low, tol, journal)
+    steps, whole = run.steps, run.exhausted
+    del run  # and its basis
     passes = steps + 1
     good = pairs.residuals <= residual_bounds(pairs.values, tol, H.space.eps, trust.norm)
     if whole:
         trust = replace(trust, missed_copies="none possible: the basis spans the whole space", missed_probability=0.0)
     elif good.all():
-        pairs, outcome = add_missed_copies(H, pairs, trust, top, low, tol, limit, seed, journal, basis_size)
+        pairs, outcome = add_missed_copies(H, pairs, trust, top, low, tol, check_limit, seed, journal, basis_size)
         good = pairs.residuals <= residual_bounds(pairs.values, tol, H.space.eps, trust.norm)
         passes += outcome.passes
         trust = replace(trust, missed_copies=outcome.words, missed_probability=outcome.probability)
@@ -98,22 +116,22 @@ def top_eigenpairs(
     )
 
 
-def _main_run(
-    H: Operator, top: int, low: int, tol: float, limit: int, seed: int, journal: Journal, room: int | None
-) -> tuple[Pairs, Trust, int, bool]:
-    """Lanczos until all wanted pairs have converged; the basis is gone when this returns."""
-    run = Lanczos(H, limit, seed, journal=journal, name="main", room=room)
+def _until_converged(
+    run: Lanczos | BlockLanczos, top: int, low: int, tol: float, journal: Journal
+) -> tuple[Pairs, Trust]:
+    """Step until all wanted pairs have converged; the pairs, and what certifies them."""
     wanted, note = top + low, f"none of {top + low} pairs looked at yet"
     while True:
-        if run.full or run.crowded or (run.steps >= wanted and due(run.steps)):
+        crowded = isinstance(run, Lanczos) and run.crowded
+        if run.full or crowded or (run.rank >= wanted and due(run.steps)):
             ritz = run.ritz()
             index = _select(len(ritz.values), top, low)
             norm = float(np.max(np.abs(ritz.values)))
-            good = ritz.residuals[index] <= residual_bounds(ritz.values[index], tol, H.space.eps, norm)
+            good = ritz.residuals[index] <= residual_bounds(ritz.values[index], tol, run.operator.space.eps, norm)
             note = f"{good.sum()} of {wanted} pairs converged"
             if run.full or good.all():
                 break
-            if run.crowded:
+            if isinstance(run, Lanczos) and crowded:
                 run.make_room(top, low)
         run.step()
         journal.progress("main", run.steps, note)
@@ -121,7 +139,7 @@ def _main_run(
     # β|s| alone can fall below what rounding allows; the measured defect of the relation is added to it.
     residuals = np.hypot(ritz.residuals[index], trust.relation * trust.norm)
     pairs = Pairs(ritz.values[index], list(run.ritz_vectors(ritz.vectors[:, index])), residuals)
-    return pairs, trust, run.steps, run.exhausted
+    return pairs, trust
 
 
 def _select(m: int, top: int, low: int) -> npt.NDArray[np.intp]:
@@ -145,6 +163,15 @@ def _counts(k: int | tuple[int, int], which: str, dim: int) -> tuple[int, int]:
     if top + low > dim:
         raise InputError(f"k={k!r} asks for more eigenpairs than there are parameters ({dim}); lower k")
     return top, low
+
+
+def _check_block(block: Any, basis_size: int | None, dim: int) -> None:
+    if not isinstance(block, int | np.integer) or not 1 <= block <= dim:
+        raise InputError(f"block={block!r} must be a whole number from 1 to the number of parameters ({dim})")
+    if block > 1 and basis_size is not None:
+        raise InputError(
+            f"basis_size={basis_size} does not go with block={block}, which cannot restart; leave one of them out"
+        )
 
 
 def _status(good: npt.NDArray[np.bool_], limit: int) -> str:

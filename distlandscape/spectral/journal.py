@@ -39,6 +39,8 @@ class Recurrence:
         alphas: m diagonal entries.
         betas: m off-diagonal entries; the last couples to the vector after the m-th, 0 after a breakdown.
         couplings: m rows of coefficients on the locked vectors.
+        bands: of a block run, m rows: the entries below the diagonal of each column of the projected operator, the
+            last ones on the block that follows; it has no ``betas``.
         symmetry: largest Gram-Schmidt coefficient so far that vanishes for a symmetric operator.
         restart: the last one; None before the first.
     """
@@ -46,6 +48,7 @@ class Recurrence:
     alphas: list[float] = field(default_factory=list)
     betas: list[float] = field(default_factory=list)
     couplings: list[list[float]] = field(default_factory=list)
+    bands: list[list[float]] = field(default_factory=list)
     symmetry: float = 0.0
     restart: Restart | None = None
 

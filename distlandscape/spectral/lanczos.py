@@ -204,6 +204,15 @@ class Lanczos:
             T[j, j + 1] = T[j + 1, j] = beta
         return T
 
+    def image(self, coefficients_M: Array) -> Array:
+        """Coefficients, on all vectors of the basis, of H times a combination of the M vectors."""
+        start, stop = self.locked, self.locked + self.rank
+        image = np.zeros(self.basis.size)
+        image[:start] = self.couplings.T @ coefficients_M
+        image[start:stop] = self.projected() @ coefficients_M
+        image[stop:] = self.recurrence.betas[-1] * coefficients_M[-1]
+        return image
+
     def ritz(self) -> Ritz:
         """Ritz values, vectors and residual bounds of the steps so far; no pass."""
         r = self.recurrence

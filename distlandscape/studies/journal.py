@@ -74,6 +74,7 @@ class RunJournal:
             recurrence.alphas += line["alphas"]
             recurrence.betas += line["betas"]
             recurrence.couplings += line["couplings"]
+            recurrence.bands += line.get("bands", [])  # absent from logs of runs begun before there were blocks
         basis.load(folder, lines[-1]["vectors"])
         self._kept[name] = (restarts, len(recurrence.alphas), basis.size)
         return recurrence
@@ -102,6 +103,7 @@ class RunJournal:
             "alphas": recurrence.alphas[done:],
             "betas": recurrence.betas[done:],
             "couplings": recurrence.couplings[done:],
+            "bands": recurrence.bands[done:],
             "symmetry": recurrence.symmetry,
             "vectors": basis.size,
         }

@@ -48,7 +48,9 @@ def plan_study(
     objective = build_objective(config)
     STUDIES[study].check(config, objective)
     costs = measure(objective, config, network_gbit)
-    passes = STUDIES[study].planned_passes(config, config.train.checkpoints or 1)
+    # With blocks passes are fewer and dearer. What is timed is a pass of one vector, so those are counted.
+    single = config.model_copy(update={"spectrum": config.spectrum.model_copy(update={"block": 1})})
+    passes = STUDIES[study].planned_passes(single, config.train.checkpoints or 1)
     return costs, [costs.plan(count, passes) for count in counts], passes
 
 

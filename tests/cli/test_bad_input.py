@@ -285,6 +285,13 @@ CASES = {
     "k above P": (digits("spectrum.k=651"), "more eigenpairs than the 650 parameters"),
     "k and lowest above P": (digits("spectrum.k=600", "spectrum.lowest=51"), "the 650 parameters"),
     "max_steps below k": (digits("spectrum.k=20", "spectrum.max_steps=10"), "max_steps=10 is below the 20"),
+    "max_steps of blocks below k": (
+        digits("spectrum.k=20", "spectrum.max_steps=9", "spectrum.block=2"),
+        "below the 20",
+    ),
+    "block of 0": (digits("spectrum.block=0"), "greater than or equal to 1"),
+    "block above P": (digits("spectrum.block=651"), "spectrum.block=651 is more than the 650 parameters; lower it"),
+    "block with basis_size": (digits("spectrum.block=2", "spectrum.basis_size=20"), "leave one of them out"),
     # class geometry
     "clustering of a regression": (classes("clustering", "objective.loss=mse"), "set objective.loss=cross_entropy"),
     "hierarchy of a regression": (classes("hierarchy", "objective.loss=mse"), "the loss is not cross_entropy"),
