@@ -15,8 +15,9 @@ from distlandscape.spectral.copies import Pairs, add_missed_copies
 from distlandscape.spectral.journal import SILENT, Journal
 from distlandscape.spectral.lanczos import Lanczos
 from distlandscape.spectral.rows import SpaceRows
-from distlandscape.spectral.space import Operator
+from distlandscape.spectral.space import Operator, Vector
 from distlandscape.spectral.stopping import due, residual_bounds
+from distlandscape.spectral.warm import fresh_seed, warm_vector
 
 MARGIN = 3  # vectors a restart needs beside the wanted ones
 
@@ -31,6 +32,7 @@ def top_eigenpairs(
     basis_size: int | None = None,
     seed: int = 0,
     gather: bool = True,
+    start: Eigenpairs | None = None,
     journal: Journal = SILENT,
 ) -> Eigenpairs:
     """Extreme eigenpairs of a symmetric operator, with residuals, stopped when each ‖Hv − λv‖ ≤ tol·|λ|.
@@ -46,9 +48,13 @@ def top_eigenpairs(
         max_steps: most Lanczos steps; default 20·k + 200.
         basis_size: most vectors kept beside the pairs that the check stays away from; at that many a thick restart
             keeps the Ritz vectors next to the wanted ends. None: all of them, which needs the fewest products.
-        seed: seed of the start vectors.
+        seed: seed of the random vectors.
         gather: whether the eigenvectors come to the driver; else they are ``SpaceRows`` and stay with the workers,
             where ``overlap``, ``confinement``, ``trace`` and ``spectral_density`` use them.
+        start: eigenpairs of a nearby operator, for example of the checkpoint before: the run begins from the sum of
+            their vectors and a random one. Few products are saved unless the operators are very near to each other.
+            The probability in ``trust`` holds as without: it is one of the check, whose start stays random and is
+            drawn from a seed of its own, which ``start`` did not depend on.
         journal: keeps the state for a resume and shows progress.
 
     Returns:
@@ -56,7 +62,7 @@ def top_eigenpairs(
         what to do. Cost: one pass a step, one for the certificate, and the steps of the check.
 
     Raises:
-        InputError: k, tol, which, max_steps or basis_size are not usable.
+        InputError: k, tol, which, max_steps or basis_size are not usable, or ``start`` is of another dimension.
         FloatingPointError: a product is not finite.
 
     Reference: Golub & Van Loan, Matrix Computations, ch. 10; Parlett, The Symmetric Eigenvalue Problem, ch. 13.
@@ -72,13 +78,15 @@ def top_eigenpairs(
             " more, or leave it out"
         )
     limit = max_steps if max_steps is not None else 20 * (top + low) + 200
-    pairs, trust, steps, whole = _main_run(H, top, low, tol, limit, seed, journal, basis_size)
+    fresh = fresh_seed(seed, start)
+    first = None if start is None else warm_vector(H.space, start, top, low, fresh)
+    pairs, trust, steps, whole = _main_run(H, top, low, tol, limit, fresh, journal, basis_size, first)
     passes = steps + 1
     good = pairs.residuals <= residual_bounds(pairs.values, tol, H.space.eps, trust.norm)
     if whole:
         trust = replace(trust, missed_copies="none possible: the basis spans the whole space", missed_probability=0.0)
     elif good.all():
-        pairs, outcome = add_missed_copies(H, pairs, trust, top, low, tol, limit, seed, journal, basis_size)
+        pairs, outcome = add_missed_copies(H, pairs, trust, top, low, tol, limit, fresh, journal, basis_size)
         good = pairs.residuals <= residual_bounds(pairs.values, tol, H.space.eps, trust.norm)
         passes += outcome.passes
         trust = replace(trust, missed_copies=outcome.words, missed_probability=outcome.probability)
@@ -93,16 +101,24 @@ def top_eigenpairs(
         steps=steps,
         passes=passes,
         tol=tol,
-        seed=seed,
+        seed=fresh,
         trust=trust,
     )
 
 
 def _main_run(
-    H: Operator, top: int, low: int, tol: float, limit: int, seed: int, journal: Journal, room: int | None
+    H: Operator,
+    top: int,
+    low: int,
+    tol: float,
+    limit: int,
+    seed: int,
+    journal: Journal,
+    room: int | None,
+    first: Vector,
 ) -> tuple[Pairs, Trust, int, bool]:
     """Lanczos until all wanted pairs have converged; the basis is gone when this returns."""
-    run = Lanczos(H, limit, seed, journal=journal, name="main", room=room)
+    run = Lanczos(H, limit, seed, journal=journal, name="main", room=room, first=first)
     wanted, note = top + low, f"none of {top + low} pairs looked at yet"
     while True:
         if run.full or run.crowded or (run.steps >= wanted and due(run.steps)):
