@@ -75,11 +75,12 @@ def measure(context: StudyContext, checkpoints: list[tuple[int, Path]]) -> dict[
     curve: list[dict[str, Any]] = []
     confinement: list[dict[str, Any]] = []
     passes = 0
+    pairs = None
     for index, (step, weights) in enumerate(checkpoints):
         last = index == len(checkpoints) - 1
         context.progress.say(f"checkpoint {index + 1} of {len(checkpoints)}: step {step}")
         objective = context.at(weights)
-        row, pairs = _measure_checkpoint(context, objective, index, step, last, confinement)
+        row, pairs = _measure_checkpoint(context, objective, index, step, last, confinement, pairs)
         curve.append(row)
         passes += pairs.passes + 1
         context.run.write_table("checkpoints", pa.Table.from_pylist(curve))
@@ -87,6 +88,7 @@ def measure(context: StudyContext, checkpoints: list[tuple[int, Path]]) -> dict[
             passes += 1
             context.run.write_table("confinement", pa.Table.from_pylist(confinement))
         context.mirror()
+    assert pairs is not None, "there is a checkpoint"
     context.run.write_table("eigenvalues", pairs.to_table())
     density, estimates = _whole_spectrum(context, objective, pairs)
     make = partial(make_operator, context.config, runner=context.runner)
@@ -99,7 +101,13 @@ def measure(context: StudyContext, checkpoints: list[tuple[int, Path]]) -> dict[
 
 
 def _measure_checkpoint(
-    context: StudyContext, objective: Objective, index: int, step: int, last: bool, confinement: list[dict[str, Any]]
+    context: StudyContext,
+    objective: Objective,
+    index: int,
+    step: int,
+    last: bool,
+    confinement: list[dict[str, Any]],
+    before: Eigenpairs | None,
 ) -> tuple[dict[str, Any], Eigenpairs]:
     s = context.config.spectrum
     operator = make_operator(context.config, objective, context.runner)
@@ -113,7 +121,15 @@ def _measure_checkpoint(
     def eigenpairs(journal: RunJournal) -> Stage:
         k, which = ((top, low), "BE") if low else (top, "LA")
         pairs = top_eigenpairs(
-            operator, k, s.tol, which, max_steps=s.max_steps, basis_size=s.basis_size, seed=s.seed, journal=journal
+            operator,
+            k,
+            s.tol,
+            which,
+            max_steps=s.max_steps,
+            basis_size=s.basis_size,
+            seed=s.seed,
+            start=before if s.warm_start else None,
+            journal=journal,
         )
         return pack(pairs)
 
