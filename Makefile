@@ -21,7 +21,7 @@ BENCH := $(VENV)/.installed-bench
 # Two pips must never write into one environment at the same time.
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-browser lint docs bench bench-coverage bench-memory bench-peers bench-scaling faults bench-planes theory-table class-tables clean
+.PHONY: help quickstart test test-browser lint docs bench bench-coverage bench-memory bench-peers bench-scaling bench-warm faults bench-planes theory-table class-tables clean
 
 help:
 	@echo "make quickstart    train a small network, measure its Hessian spectrum, print where the page is"
@@ -34,6 +34,7 @@ help:
 	@echo "make bench-memory  resident memory of each process while 1 GB is imported and measured (Markdown)"
 	@echo "make bench-peers   eigenpairs and a density beside other packages, in gradient passes (Markdown)"
 	@echo "make bench-scaling memory by number of workers, cost of checkpoints and of a pass beside its arithmetic"
+	@echo "make bench-warm    products of the eigenpairs of 20 checkpoints, cold and from those of the one before (Markdown)"
 	@echo "make faults        kill, stop, starve and cut off whole runs at random moments; are their numbers the same?"
 	@echo "make bench-planes  products with random planes, packed trainings and the digits sweep (Markdown)"
 	@echo "make theory-table  the tables of docs/theory.md: formulas beside simulations"
@@ -117,6 +118,9 @@ bench-peers: $(BENCH)
 
 bench-scaling: $(TEST)
 	$(BIN)/python -m tests.benchmarks.scaling
+
+bench-warm: $(TEST)
+	$(BIN)/python -m tests.benchmarks.warm_start
 
 faults: $(TEST)
 	$(BIN)/python -m tests.faults

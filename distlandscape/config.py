@@ -114,6 +114,11 @@ class SpectrumConfig(_Section):
         1, ge=1, description="vectors a pass multiplies in the search for eigenpairs: fewer passes, more products"
     )
     seed: Integer = Field(0, ge=0, le=MAX_SEED)
+    warm_start: bool = Field(
+        False,
+        description="begin from the eigenvectors of the checkpoint before: about 6 % fewer products over 20"
+        " checkpoints of digits networks, at some of them none (make bench-warm)",
+    )
     density_draws: Integer = Field(2, ge=1)
     density_target: Real | None = Field(
         None, gt=0, lt=1, description="add draws until their error, over the range of the eigenvalues, is at most this"
@@ -263,13 +268,22 @@ class RuntimeConfig(_Section):
     gpus_per_worker: Real = Field(0, ge=0)
     threads: Integer | None = Field(None, ge=1, description="threads per worker; None: the CPUs a worker has")
     micro_batch: Integer | None = Field(None, ge=1, description="None: a fixed rule by device type")
-    product: Literal["kept", "double_backward", "forward_over_reverse"] = Field(
-        "kept", description="kept: linearisations stay in memory as far as it goes, the same bits as double_backward"
+    product: Literal["kept", "double_backward", "forward_over_reverse"] | None = Field(
+        None,
+        description="kept: linearisations stay in memory as far as it goes, the same bits as double_backward;"
+        " None: kept, or what tune picks",
     )
     memory: Literal["auto"] | Integer = Field(
         "auto", description="bytes of kept linearisations a worker; auto: until half of what was free is gone"
     )
-    channels_last: bool = Field(False, description="images in channels-last order; other bits")
+    channels_last: bool | None = Field(
+        None, description="images in channels-last order; other bits; None: false, or what tune picks"
+    )
+    tune: bool = Field(
+        False,
+        description="pick product and channels_last, where they are not set, by a timed probe before the run; the pick"
+        " is recorded in its configuration",
+    )
 
     @field_validator("memory", mode="before")
     @classmethod

@@ -56,6 +56,8 @@ class Eigenpairs:
         status: "converged", or what is missing and the remedy.
         steps: Lanczos steps taken.
         passes: passes over the data, certification included.
+        tol: asked for, relative to each |eigenvalue|.
+        seed: of the random vectors; with pairs to start from, one made of theirs and the one given.
     """
 
     eigenvalues: Array

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from distlandscape.config import RunConfig, RuntimeConfig, load_config, validate_config
 from distlandscape.errors import InputError
 from distlandscape.runtime.plan import METHODS, ProductPlan
+from distlandscape.studies.runner import resolve
 
 
 @pytest.fixture
@@ -144,6 +145,7 @@ def changed_value(section, key):
         ("free",),
         ("sphere",),
         "sgd",
+        True,
     ]
     for value in candidates:
         try:
@@ -349,6 +351,17 @@ def test_any_file_gives_a_config_or_a_sentence(tmp_path_factory, content):
 
 
 def test_the_runtime_section_offers_every_method_of_product():
-    known = set(get_args(RuntimeConfig.model_fields["product"].annotation))
-    assert known == set(METHODS)
-    assert ProductPlan() == ProductPlan(*(getattr(RuntimeConfig(), f) for f in ("product", "memory", "channels_last")))
+    literal, none = get_args(RuntimeConfig.model_fields["product"].annotation)
+    assert (set(get_args(literal)), none) == (set(METHODS), type(None))
+
+
+@pytest.mark.parametrize("study", ["spectrum", "train", "hyperplane", "theory"])
+def test_what_is_not_set_of_the_products_is_the_plan_without_settings(study):
+    """But for studies made of passes, where a probe is asked for it."""
+    r = resolve(RunConfig(), study).runtime
+    assert ProductPlan() == ProductPlan(r.product, r.memory, r.channels_last)
+    r = resolve(load_config(None, ["runtime.tune=true"]), study).runtime
+    left_open = study in ("spectrum", "train")
+    assert (r.product, r.channels_last) == ((None, None) if left_open else ("kept", False))
+    r = resolve(load_config(None, ["runtime.tune=true", "runtime.channels_last=false"]), study).runtime
+    assert (r.product, r.channels_last) == (None if left_open else "kept", False)

@@ -14,6 +14,7 @@ from distlandscape.objective import Objective
 from distlandscape.runtime.evaluate import BlockFunction, Evaluator, Sums
 from distlandscape.runtime.group import Membership
 from distlandscape.runtime.local import default_device
+from distlandscape.runtime.memory import Trimmer
 from distlandscape.runtime.plan import ProductPlan
 from distlandscape.runtime.session import node_address
 from distlandscape.runtime.shards import Command, Shards
@@ -28,6 +29,7 @@ class BlockWorker:
         self._evaluator = Evaluator(default_device(), plan=plan)
         self._objective: tuple[str, Objective] | None = None
         self._shards: Shards | None = None
+        self._trim = Trimmer()
 
     def run(
         self,
@@ -41,7 +43,9 @@ class BlockWorker:
         """Sums over subtrees; the objective comes as a reference in a list, fetched when ``key`` is new."""
         torch.set_num_threads(self._threads)  # holds for the calling thread only, and actors change theirs
         self._evaluator.micro_batch = micro_batch
-        return self._evaluator.subtree_sums(self._hold(key, objective), function, arrays, subtrees)
+        sums = self._evaluator.subtree_sums(self._hold(key, objective), function, arrays, subtrees)
+        self._trim()
+        return sums
 
     def join(self, member: Membership, dim: int, dtype: torch.dtype) -> None:
         """Become a member of a generation that holds vectors of ``dim`` entries; what was held before is forgotten."""
@@ -61,7 +65,9 @@ class BlockWorker:
         self._evaluator.micro_batch = micro_batch
         self._hold(key, objective)
         assert self._shards is not None and self._objective is not None, "join comes before"
-        return self._shards.run(program, self._objective[1], self._evaluator, first)
+        results = self._shards.run(program, self._objective[1], self._evaluator, first)
+        self._trim()
+        return results
 
     @ray.method(concurrency_group="control")
     def saved(self, ticket: int) -> dict[str, str]:

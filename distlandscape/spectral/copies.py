@@ -2,6 +2,9 @@
 
 Krylov vectors of one start hold one direction of each eigenspace, so a second copy shows up only through rounding.
 A second run, from a random start in the orthogonal complement of the pairs found, sees it like any other.
+
+All that is said of probabilities is said of that start, given the pairs. Where the run before began does not enter, as
+long as nothing it was given depends on the vectors drawn here: see ``warm.fresh_seed``.
 """
 
 from __future__ import annotations

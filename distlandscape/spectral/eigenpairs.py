@@ -19,6 +19,7 @@ from distlandscape.spectral.lanczos import Lanczos
 from distlandscape.spectral.rows import SpaceRows
 from distlandscape.spectral.space import Operator
 from distlandscape.spectral.stopping import due, residual_bounds
+from distlandscape.spectral.warm import fresh_seed, warm_vector
 
 MARGIN = 3  # vectors a restart needs beside the wanted ones
 
@@ -34,6 +35,7 @@ def top_eigenpairs(
     block: int = 1,
     seed: int = 0,
     gather: bool = True,
+    start: Eigenpairs | None = None,
     journal: Journal = SILENT,
 ) -> Eigenpairs:
     """Extreme eigenpairs of a symmetric operator, with residuals, stopped when each ‖Hv − λv‖ ≤ tol·|λ|.
@@ -54,9 +56,13 @@ def top_eigenpairs(
             keeps the Ritz vectors next to the wanted ends. None: all of them, which needs the fewest products.
         block: vectors multiplied in one pass of the first run, from 1 to P. More take fewer passes and more products,
             which pays where a pass takes long whatever it multiplies. The check takes one vector a pass.
-        seed: seed of the start vectors.
+        seed: seed of the random vectors.
         gather: whether the eigenvectors come to the driver; else they are ``SpaceRows`` and stay with the workers,
             where ``overlap``, ``confinement``, ``trace`` and ``spectral_density`` use them.
+        start: eigenpairs of a nearby operator, for example of the checkpoint before: the run begins from the sum of
+            their vectors and a random one. Few products are saved unless the operators are very near to each other.
+            The probability in ``trust`` holds as without: it is one of the check, whose start stays random and is
+            drawn from a seed of its own, which ``start`` did not depend on.
         journal: keeps the state for a resume and shows progress.
 
     Returns:
@@ -65,7 +71,8 @@ def top_eigenpairs(
         the check.
 
     Raises:
-        InputError: k, tol, which, max_steps, basis_size or block are not usable.
+        InputError: k, tol, which, max_steps, basis_size or block are not usable, or ``start`` is of another dimension
+            or comes with a block.
         FloatingPointError: a product is not finite.
 
     Reference: Golub & Van Loan, Matrix Computations, ch. 10; Parlett, The Symmetric Eigenvalue Problem, ch. 13.
@@ -81,13 +88,19 @@ def top_eigenpairs(
             f"basis_size={basis_size} leaves no room to restart with {top + low} pairs; take {top + low + MARGIN} or"
             " more, or leave it out"
         )
+    if start is not None and block > 1:
+        raise InputError(
+            f"start gives one vector to begin from, and block={block} needs as many; leave one of them out"
+        )
     vectors = 20 * (top + low) + 200
     limit, check_limit = (-(-vectors // block), vectors) if max_steps is None else (max_steps, max_steps)
+    fresh = fresh_seed(seed, start)
     run: Lanczos | BlockLanczos
     if block == 1:
-        run = Lanczos(H, limit, seed, journal=journal, name="main", room=basis_size)
+        first = None if start is None else warm_vector(H.space, start, top, low, fresh)
+        run = Lanczos(H, limit, fresh, journal=journal, name="main", room=basis_size, first=first)
     else:
-        run = BlockLanczos(H, limit, block, seed, journal, "main")
+        run = BlockLanczos(H, limit, block, fresh, journal, "main")
     pairs, trust = _until_converged(run, top, low, tol, journal)
     steps, whole = run.steps, run.exhausted
     del run  # and its basis
@@ -96,7 +109,7 @@ def top_eigenpairs(
     if whole:
         trust = replace(trust, missed_copies="none possible: the basis spans the whole space", missed_probability=0.0)
     elif good.all():
-        pairs, outcome = add_missed_copies(H, pairs, trust, top, low, tol, check_limit, seed, journal, basis_size)
+        pairs, outcome = add_missed_copies(H, pairs, trust, top, low, tol, check_limit, fresh, journal, basis_size)
         good = pairs.residuals <= residual_bounds(pairs.values, tol, H.space.eps, trust.norm)
         passes += outcome.passes
         trust = replace(trust, missed_copies=outcome.words, missed_probability=outcome.probability)
@@ -111,7 +124,7 @@ def top_eigenpairs(
         steps=steps,
         passes=passes,
         tol=tol,
-        seed=seed,
+        seed=fresh,
         trust=trust,
     )
 

@@ -51,6 +51,7 @@ class Lanczos:
         journal: keeps the state.
         name: the run's name in the journal.
         room: most vectors held beside the locked ones and the last; at that many ``crowded`` asks for a restart.
+        first: the start vector, of any norm; None: the random one of ``seed`` and ``probe``.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Lanczos:
         journal: Journal = SILENT,
         name: str = "lanczos",
         room: int | None = None,
+        first: Vector = None,
     ) -> None:
         self.operator, self.seed, self.probe, self.journal, self.name = operator, seed, probe, journal, name
         space = operator.space
@@ -77,7 +79,7 @@ class Lanczos:
         restored = journal.restore(name, self.basis)
         if restored is None:
             self.recurrence = Recurrence()
-            self._append_fresh(probe)
+            self._append_normed(space.random(seed, probe, "normal") if first is None else first)
         else:
             self.recurrence = restored
 
@@ -152,7 +154,8 @@ class Lanczos:
             r.betas[-1] = 0.0
         elif beta <= BREAKDOWN * self.operator.space.eps * scale:
             r.betas[-1] = 0.0
-            self._append_fresh(FRESH * (self.locked + self.steps) + self.probe)
+            probe = FRESH * (self.locked + self.steps) + self.probe
+            self._append_normed(self.operator.space.random(self.seed, probe, "normal"))
         else:
             self.basis.append(w, 1.0 / beta)
         self.journal.commit(self.name, self.basis, r)
@@ -230,6 +233,6 @@ class Lanczos:
         padded[:, self.locked : self.locked + self.rank] = coefficients_MK.T
         return self.basis.combine(padded)
 
-    def _append_fresh(self, probe: int) -> None:
-        w, _, norm = self.basis.orthogonalize(self.operator.space.random(self.seed, probe, "normal"))
+    def _append_normed(self, vector: Vector) -> None:
+        w, _, norm = self.basis.orthogonalize(vector)
         self.basis.append(w, 1.0 / norm)

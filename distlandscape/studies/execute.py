@@ -96,6 +96,7 @@ def make_runner(run: Run, config: RunConfig, progress: Progress) -> AbstractCont
     # What memory once forced on the run holds after a resume too.
     smaller = [fault["micro_batch"] for fault in run.log.events("fault") if "micro_batch" in fault]
     micro_batch = smaller[-1] if smaller else r.micro_batch
+    assert r.product is not None and r.channels_last is not None, "resolve or the probe fills them in"
     plan = ProductPlan(r.product, r.memory, r.channels_last)
     if r.workers == 0:
         runner = LocalRunner(r.threads, micro_batch, plan=plan, on_event=event)

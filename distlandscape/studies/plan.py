@@ -19,7 +19,8 @@ from distlandscape.runtime.plan import ProductPlan
 from distlandscape.runtime.tree import Subtree
 from distlandscape.studies.context import build_objective
 from distlandscape.studies.costs import Costs, Plan
-from distlandscape.studies.runner import STUDIES, resolve
+from distlandscape.studies.runner import STUDIES, main_operator, resolve
+from distlandscape.studies.tuning import tuned
 
 REPEATS = 3
 PROBE_SECONDS = 1.0
@@ -47,6 +48,7 @@ def plan_study(
     torch.set_num_threads(config.runtime.threads)
     objective = build_objective(config)
     STUDIES[study].check(config, objective)
+    config, _ = tuned(config, objective, main_operator(study, config, objective))
     costs = measure(objective, config, network_gbit)
     # With blocks passes are fewer and dearer. What is timed is a pass of one vector, so those are counted.
     single = config.model_copy(update={"spectrum": config.spectrum.model_copy(update={"block": 1})})
@@ -57,6 +59,7 @@ def plan_study(
 def measure(objective: Objective, config: RunConfig, network_gbit: float = 10.0) -> Costs:
     """Time products on a block or more, through kept linearisations where a run would keep them, and memory."""
     r, data = config.runtime, objective.data
+    assert r.product is not None and r.channels_last is not None, "resolve or the probe fills them in"
     evaluator = Evaluator(default_device(), r.micro_batch, ProductPlan(r.product, r.memory, r.channels_last))
     rng = np.random.default_rng(0)
     v_1P = rng.standard_normal((1, objective.parameters)).astype(str(objective.dtype).removeprefix("torch."))

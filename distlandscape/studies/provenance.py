@@ -65,6 +65,8 @@ def provenance(config: RunConfig, objective: Objective, runner: Runner) -> dict[
         "dtype": config.objective.dtype,
         "threads": runner.threads,
         "micro_batch": runner.micro_batch,
+        "product": config.runtime.product,
+        "channels_last": config.runtime.channels_last,
         "device": runner.device,
         "instruction_set": torch.backends.cpu.get_cpu_capability(),
         "versions": versions(),

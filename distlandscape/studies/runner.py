@@ -14,6 +14,7 @@ from distlandscape.data import BlockStore
 from distlandscape.errors import InputError
 from distlandscape.objective import Objective
 from distlandscape.record.run import Run, require_writable
+from distlandscape.runtime.operators import CurvatureOperator
 from distlandscape.runtime.runner import Runner
 from distlandscape.studies import (
     clustering,
@@ -32,6 +33,7 @@ from distlandscape.studies.given import given_checkpoints
 from distlandscape.studies.progress import Progress
 from distlandscape.studies.provenance import git_commit, provenance, versions
 from distlandscape.studies.stores import Stores, imported
+from distlandscape.studies.tuning import PLAIN, tuned
 
 
 class Study(Protocol):
@@ -101,6 +103,9 @@ def run_study(study: str, config: RunConfig, out: Path, make_page: MakePage) -> 
     with imported(config, out, study) as stores:
         objective, other = _objectives(config, stores)
         (SWEEPS[study] if study in SWEEPS else STUDIES[study]).check(config, objective)
+        config, timings = tuned(config, objective, main_operator(study, config, objective))
+    if timings is not None:
+        identity["tuned"] = timings
     digests = {"data": stores.measured.digest, "config": config.digest()}
     identity |= {"stores": stores.identity(), "digests": digests}
     run = Run.create(out, study, config.model_dump(mode="json"), identity)
@@ -156,7 +161,16 @@ def resolve(config: RunConfig, study: str) -> RunConfig:
         tree["train"]["checkpoints"] = CHECKPOINTS.get(study, 1)
     if tree["runtime"]["threads"] is None:
         tree["runtime"]["threads"] = max(1, int(config.runtime.cpus_per_worker))  # for the driver too: equal bits
+    if not config.runtime.tune or study not in STUDIES:  # else the probe fills in what is left open
+        for key, value in (("product", PLAIN.method), ("channels_last", PLAIN.channels_last)):
+            if tree["runtime"][key] is None:
+                tree["runtime"][key] = value
     return validate_config(tree)
+
+
+def main_operator(study: str, config: RunConfig, objective: Objective) -> CurvatureOperator | None:
+    """The operator whose products take most of a study's time; None: the Hessian."""
+    return spectrum.make_operator(config, objective) if STUDIES.get(study) is spectrum else None
 
 
 def _use_threads(config: RunConfig) -> None:

@@ -64,6 +64,11 @@ def check(config: RunConfig, objective: Objective) -> None:
             f"spectrum.basis_size={s.basis_size} does not go with spectrum.block={s.block}, which cannot restart;"
             " leave one of them out"
         )
+    if s.block > 1 and s.warm_start:
+        raise InputError(
+            f"spectrum.warm_start gives one vector to begin from, and spectrum.block={s.block} needs as many;"
+            " leave one of them out"
+        )
     if s.max_steps is not None and s.max_steps * s.block < s.k + s.lowest:
         raise InputError(f"spectrum.max_steps={s.max_steps} is below the {s.k + s.lowest} pairs asked for; raise it")
     needed = max(s.k + s.lowest, max(confinement_sizes(objective).values(), default=0)) + MARGIN
@@ -84,11 +89,12 @@ def measure(context: StudyContext, checkpoints: list[tuple[int, Path]]) -> dict[
     curve: list[dict[str, Any]] = []
     confinement: list[dict[str, Any]] = []
     passes = 0
+    pairs = None
     for index, (step, weights) in enumerate(checkpoints):
         last = index == len(checkpoints) - 1
         context.progress.say(f"checkpoint {index + 1} of {len(checkpoints)}: step {step}")
         objective = context.at(weights)
-        row, pairs = _measure_checkpoint(context, objective, index, step, last, confinement)
+        row, pairs = _measure_checkpoint(context, objective, index, step, last, confinement, pairs)
         curve.append(row)
         passes += pairs.passes + 1
         context.run.write_table("checkpoints", pa.Table.from_pylist(curve))
@@ -96,6 +102,7 @@ def measure(context: StudyContext, checkpoints: list[tuple[int, Path]]) -> dict[
             passes += 1
             context.run.write_table("confinement", pa.Table.from_pylist(confinement))
         context.mirror()
+    assert pairs is not None, "there is a checkpoint"
     context.run.write_table("eigenvalues", pairs.to_table())
     density, estimates = _whole_spectrum(context, objective, pairs)
     make = partial(make_operator, context.config, runner=context.runner)
@@ -108,7 +115,13 @@ def measure(context: StudyContext, checkpoints: list[tuple[int, Path]]) -> dict[
 
 
 def _measure_checkpoint(
-    context: StudyContext, objective: Objective, index: int, step: int, last: bool, confinement: list[dict[str, Any]]
+    context: StudyContext,
+    objective: Objective,
+    index: int,
+    step: int,
+    last: bool,
+    confinement: list[dict[str, Any]],
+    before: Eigenpairs | None,
 ) -> tuple[dict[str, Any], Eigenpairs]:
     s = context.config.spectrum
     operator = make_operator(context.config, objective, context.runner)
@@ -130,6 +143,7 @@ def _measure_checkpoint(
             basis_size=s.basis_size,
             block=s.block,
             seed=s.seed,
+            start=before if s.warm_start else None,
             journal=journal,
         )
         return pack(pairs)

@@ -292,6 +292,7 @@ CASES = {
     "block of 0": (digits("spectrum.block=0"), "greater than or equal to 1"),
     "block above P": (digits("spectrum.block=651"), "spectrum.block=651 is more than the 650 parameters; lower it"),
     "block with basis_size": (digits("spectrum.block=2", "spectrum.basis_size=20"), "leave one of them out"),
+    "block with a warm start": (digits("spectrum.block=2", "spectrum.warm_start=true"), "leave one of them out"),
     # class geometry
     "clustering of a regression": (classes("clustering", "objective.loss=mse"), "set objective.loss=cross_entropy"),
     "hierarchy of a regression": (classes("hierarchy", "objective.loss=mse"), "the loss is not cross_entropy"),

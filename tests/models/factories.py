@@ -140,3 +140,18 @@ def branching(width=16, outputs=3):
             return self.layer(x) if x.sum() > 1e9 else 2 * self.layer(x)
 
     return Branching()
+
+
+class Kink(nn.Module):
+    """|z|^1.5: its gradient is finite everywhere, its second derivative is not at z = 0."""
+
+    def __init__(self, width, outputs):
+        super().__init__()
+        self.linear = nn.Linear(width, outputs, bias=False)
+
+    def forward(self, x):
+        return self.linear(x).abs().pow(1.5)
+
+
+def kink(width=4, outputs=3):
+    return Kink(width, outputs)

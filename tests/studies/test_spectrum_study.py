@@ -17,7 +17,9 @@ from safetensors.torch import load_file
 import distlandscape as dl
 from distlandscape.cli.main import main
 from distlandscape.config import load_config
+from distlandscape.studies import spectrum
 from distlandscape.studies.context import build_objective
+from distlandscape.studies.journal import RunJournal
 
 SMALL = [
     *("--set", "data.samples=300", "--set", "model.options={hidden: [6]}", "--set", "train.steps=60"),
@@ -155,3 +157,45 @@ def _wait_for_log(out, process, text, count=1):
             return
         time.sleep(0.02)
     pytest.fail(f"{text} did not appear in the log")
+
+
+WARM = ("data.samples=100", "data.blocks=1", "model.options={hidden: [6]}", "train.steps=20", "train.checkpoints=3")
+FEW = ("spectrum.k=3", "spectrum.density_steps=5", "spectrum.trace_probes=2", "runtime.threads=1")
+
+
+@pytest.mark.parametrize("stage", [1, 2])
+def test_a_warm_start_comes_from_the_checkpoint_before_and_resumes_to_the_same_bits(out, capfd, monkeypatch, stage):
+    """Cut off inside the run of a checkpoint, whose start is then read from the stage before."""
+    settings = [f"--set={s}" for s in (*WARM, *FEW, "spectrum.warm_start=true")]
+    arguments = ["spectrum", *settings, "--workers", "0", "--json", "--out", str(out)]
+    real, starts = spectrum.top_eigenpairs, []
+
+    def watched(*given, start, **options):
+        starts.append(start)
+        return real(*given, start=start, **options)
+
+    monkeypatch.setattr(spectrum, "top_eigenpairs", watched)
+    assert main(arguments) == 0
+    whole = json.loads(capfd.readouterr().out)
+    run = dl.open_run(whole["run_dir"])
+    assert starts[0] is None
+    for index, start in enumerate(starts[1:]):
+        before = run.stage(f"eigenpairs-{index:03d}")
+        assert np.array_equal(start.eigenvectors.numpy(), before.arrays["eigenvectors"])
+        assert start.seed == before.values["seed"]
+
+    def stops(journal, name, step, note):
+        if journal._stage == f"eigenpairs-{stage:03d}" and step == 3:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as context:
+        context.setattr(RunJournal, "progress", stops)
+        assert main(arguments) == 130
+    capfd.readouterr()
+    (cut,) = (run for run in map(dl.open_run, out.glob("spectrum-*")) if run.status == "interrupted")
+    assert main(["resume", str(cut.path), "--json"]) == 0
+    same_numbers(json.loads(capfd.readouterr().out), whole)
+    for index in range(3):
+        ours, theirs = (r.stage(f"eigenpairs-{index:03d}") for r in (cut, run))
+        assert ours.values == theirs.values
+        assert all(np.array_equal(ours.arrays[key], theirs.arrays[key]) for key in theirs.arrays)
