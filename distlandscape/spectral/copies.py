@@ -165,12 +165,8 @@ class _Side:
         """Bound on the probability that an eigenvalue at ``point`` or further out has not shown so far."""
         if self.sign * (point - self.outermost_value) <= 0:
             return self.prior
-        return self.prior * hidden(run, point)
-
-
-def hidden(run: Lanczos, point: float) -> float:
-    """Bound on the probability of a start vector with so small a component at ``point``, beyond all Ritz values."""
-    return float(min(1.0, np.exp(0.5 * (np.log(2 * run.operator.space.dim / np.pi) + log_share(run, point)))))
+        bound = np.exp(0.5 * (np.log(2 * run.operator.space.dim / np.pi) + log_share(run, point)))
+        return self.prior * float(min(1.0, bound))
 
 
 def log_share(run: Lanczos, point: float) -> float:

@@ -16,7 +16,6 @@ from distlandscape.spectral.certify import certify
 from distlandscape.spectral.copies import Pairs, add_missed_copies
 from distlandscape.spectral.journal import SILENT, Journal
 from distlandscape.spectral.lanczos import Lanczos
-from distlandscape.spectral.neighbours import Neighbours, choose, short_check
 from distlandscape.spectral.rows import SpaceRows
 from distlandscape.spectral.space import Operator
 from distlandscape.spectral.stopping import due, residual_bounds
@@ -102,7 +101,7 @@ def top_eigenpairs(
         run = Lanczos(H, limit, fresh, journal=journal, name="main", room=basis_size, first=first)
     else:
         run = BlockLanczos(H, limit, block, fresh, journal, "main")
-    pairs, trust, near = _until_converged(run, top, low, tol, journal)
+    pairs, trust = _until_converged(run, top, low, tol, journal)
     steps, whole = run.steps, run.exhausted
     del run  # and its basis
     passes = steps + 1
@@ -110,12 +109,9 @@ def top_eigenpairs(
     if whole:
         trust = replace(trust, missed_copies="none possible: the basis spans the whole space", missed_probability=0.0)
     elif good.all():
-        outcome, first_passes = short_check(H, pairs, near, fresh, journal)
-        passes += first_passes
-        if outcome is None:
-            pairs, outcome = add_missed_copies(H, pairs, trust, top, low, tol, check_limit, fresh, journal, basis_size)
-            good = pairs.residuals <= residual_bounds(pairs.values, tol, H.space.eps, trust.norm)
-            passes += outcome.passes
+        pairs, outcome = add_missed_copies(H, pairs, trust, top, low, tol, check_limit, fresh, journal, basis_size)
+        good = pairs.residuals <= residual_bounds(pairs.values, tol, H.space.eps, trust.norm)
+        passes += outcome.passes
         trust = replace(trust, missed_copies=outcome.words, missed_probability=outcome.probability)
     rows = SpaceRows(H.space, pairs.vectors)
     return Eigenpairs(
@@ -135,8 +131,8 @@ def top_eigenpairs(
 
 def _until_converged(
     run: Lanczos | BlockLanczos, top: int, low: int, tol: float, journal: Journal
-) -> tuple[Pairs, Trust, Neighbours]:
-    """Step until all wanted pairs have converged; the pairs, what certifies them, and their neighbours inward."""
+) -> tuple[Pairs, Trust]:
+    """Step until all wanted pairs have converged; the pairs, and what certifies them."""
     wanted, note = top + low, f"none of {top + low} pairs looked at yet"
     while True:
         crowded = isinstance(run, Lanczos) and run.crowded
@@ -156,10 +152,7 @@ def _until_converged(
     # β|s| alone can fall below what rounding allows; the measured defect of the relation is added to it.
     residuals = np.hypot(ritz.residuals[index], trust.relation * trust.norm)
     pairs = Pairs(ritz.values[index], list(run.ritz_vectors(ritz.vectors[:, index])), residuals)
-    bounded = isinstance(run, Lanczos) and run.room < run.capacity  # then there is no room for further vectors
-    chosen, points = choose(ritz, top, low, run.operator.space.dim) if good.all() and not bounded else ([], {})
-    near = run.ritz_vectors(ritz.vectors[:, chosen]) if chosen else []
-    return pairs, trust, Neighbours(near, points)
+    return pairs, trust
 
 
 def _select(m: int, top: int, low: int) -> npt.NDArray[np.intp]:
