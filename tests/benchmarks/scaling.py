@@ -1,7 +1,7 @@
 """Sharded vectors: memory by number of workers, what checkpoints cost, what a pass costs beside its arithmetic.
 
     make bench-scaling                       everything, Markdown
-    python -m tests.benchmarks.scaling NAME  one of: bits, memory, checkpoints, overhead
+    python -m tests.benchmarks.scaling NAME  one of: bits, memory, checkpoints, overhead, speedup
 
 Nothing here was run on a GPU or on several machines.
 """
@@ -107,6 +107,30 @@ def overhead():
             print(f"| {objective.parameters:,} | {' | '.join(f'{ms:.0f}' for ms in row)} |", flush=True)
 
 
+def speedup():
+    """A product with the Hessian of resnet20, two workers beside this process, in turns; one thread each."""
+    objective = images("resnet20", 512, 32)
+    print(f"resnet20, P = {objective.parameters:,}, 512 images, product with one process over that with two workers.\n")
+    print(
+        "| transport | seconds, one process | seconds, 2 workers | ratio (median of 5) | range |\n|---|---|---|---|---|"
+    )
+    for transport in ("store", "collective"):
+        local = Hessian(objective, LocalRunner(1))
+        alone, shared = [], []
+        with Pool(2, 0.5, threads=1, transport=transport) as pool:
+            H = Hessian(objective, pool)
+            for round_ in range(6):
+                for operator, seconds in ((local, alone), (H, shared)):
+                    v = operator.space.random(0, round_, "normal")
+                    began = time.perf_counter()
+                    product = operator.apply([v])
+                    operator.space.dots(product, product)  # sharded products wait for a number
+                    seconds.append(time.perf_counter() - began)
+        ratios = sorted(a / b for a, b in zip(alone[1:], shared[1:], strict=True))
+        times = f"{np.median(alone[1:]):.2f} | {np.median(shared[1:]):.2f}"
+        print(f"| {transport} | {times} | {np.median(ratios):.2f} | {ratios[0]:.2f}–{ratios[-1]:.2f} |", flush=True)
+
+
 def bits():
     """Eigenvalues, Ritz vectors and density of a small cnn on digits, with thick restarts, by transport and workers."""
     data = load_source("digits", samples=400)
@@ -130,7 +154,7 @@ def bits():
         print(f"| {transport} | {' | '.join(row)} |", flush=True)
 
 
-PARTS = {"bits": bits, "memory": memory, "checkpoints": checkpoints, "overhead": overhead}
+PARTS = {"bits": bits, "memory": memory, "checkpoints": checkpoints, "overhead": overhead, "speedup": speedup}
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
