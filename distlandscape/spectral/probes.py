@@ -3,8 +3,8 @@
 Probe numbers are kept apart by their highest bit, so that no two uses share a vector: below 2⁵⁸ the start vectors of
 Lanczos runs, and from 2³² up those that continue a run after a breakdown (lanczos.FRESH); the vectors that span a plane
 (plane.PLANE), the draws of a density (density.DRAW), the certificate (certify.CERTIFICATE), the check for copies
-(copies.CHECK), sign probes (trace.PROBE), the rescaled trace
-(sharpness.PROBE), the test vectors of XTrace (xtrace.NORMAL).
+(copies.CHECK), sign probes (trace.PROBE), the rescaled trace (sharpness.PROBE), the test vectors of XTrace
+(xtrace.NORMAL). Projections of trainings (training/projections/draws.py) have the numbers around 2⁵⁸.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def probe_entries(seed: int, probe: int, kind: ProbeKind, start: int, stop: int)
     if stop <= start:
         return np.empty(0)
     first = start - start % 2
-    words = _words(seed, probe, first, stop + (stop - first) % 2)
+    words = raw_words(seed, probe, first, stop + (stop - first) % 2)
     if kind == "sign":
         entries = np.where(words >> np.uint64(63), 1.0, -1.0)
     else:
@@ -46,8 +46,8 @@ def probe_entries(seed: int, probe: int, kind: ProbeKind, start: int, stop: int)
     return entries[start - first : stop - first]
 
 
-def _words(seed: int, probe: int, start: int, stop: int) -> npt.NDArray[np.uint64]:
-    """Raw words start…stop of the stream keyed by (seed, probe)."""
+def raw_words(seed: int, probe: int, start: int, stop: int) -> npt.NDArray[np.uint64]:
+    """64-bit words start…stop of the stream keyed by (seed, probe)."""
     generator = np.random.Philox(key=np.array([seed, probe], dtype=np.uint64))
     counts, skip = divmod(start, WORDS)
     generator.advance(counts)

@@ -13,17 +13,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from distlandscape.spectral.probes import raw_words
+
 NORMAL, SIGN, INDEX, CHOICE = (2**58 + kind * 2**40 for kind in range(4))  # first stream of each use
 SEGMENT = 2**15  # numbers made at a time: vectorised logarithms may round differently at the end of an array
-WORDS = 4  # Philox makes four words at every count
-
-
-def raw_words(seed: int, stream: int, start: int, stop: int) -> npt.NDArray[np.uint64]:
-    """64-bit words start…stop of a stream."""
-    generator = np.random.Philox(key=np.array([seed, stream], dtype=np.uint64))
-    counts, skip = divmod(start, WORDS)
-    generator.advance(counts)
-    return generator.random_raw(stop - start + skip)[skip:]
 
 
 def generator(seed: int, stream: int) -> np.random.Generator:

@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from distlandscape.spectral.probes import raw_words
 from distlandscape.training.projections.base import Projection
 from distlandscape.training.projections.dense import CHUNK, MEMORY
-from distlandscape.training.projections.draws import INDEX, SIGN, generator, raw_words, signs
+from distlandscape.training.projections.draws import INDEX, SIGN, generator, signs
 
 ENTRY_BYTES = 5  # a row number and a sign
 
