@@ -13,11 +13,25 @@ import torch
 
 from distlandscape.results import Eigenpairs
 from distlandscape.spectral import top_eigenpairs
+from distlandscape.spectral.block import BlockLanczos
 from distlandscape.spectral.driver import TensorSpace
-from distlandscape.spectral.journal import Recurrence
+from distlandscape.spectral.journal import SILENT, Journal, Recurrence
 from distlandscape.spectral.lanczos import Lanczos
 from distlandscape.spectral.sharded import ShardedSpace
 from distlandscape.spectral.space import Basis, Space, Vector
+
+DIM = 60
+SPECTRA = {
+    "spread": np.linspace(-1, 1, DIM),
+    "outliers": np.concatenate([np.linspace(0, 0.1, DIM - 10), np.linspace(1, 10, 10)]),
+    "negative": -np.geomspace(100, 0.01, DIM),
+    "identity": np.ones(DIM),
+    "zero": np.zeros(DIM),
+    "rank 1": np.concatenate([[5.0], np.zeros(DIM - 1)]),
+    "rank 3": np.concatenate([[5.0, -3.0, 1.0], np.zeros(DIM - 3)]),
+    "three levels": np.repeat([-1.0, 0.5, 2.0], DIM // 3),
+}
+BROKEN = {"identity", "zero", "rank 1", "rank 3", "three levels"}  # the Krylov space of a start vector ends early
 
 Array = npt.NDArray[np.float64]
 DTYPES = [torch.float32, torch.float64]
@@ -65,6 +79,9 @@ def rotated(values: npt.ArrayLike, seed: int = 0) -> Array:
     return np.asarray((A + A.T) / 2)
 
 
+COPIES = rotated(np.concatenate([np.full(3, 9.0), [6.0], np.full(2, 5.0), np.linspace(-1, 1, 204), np.full(2, -5.0)]))
+
+
 def eps(dtype: torch.dtype) -> float:
     return float(torch.finfo(dtype).eps)
 
@@ -78,6 +95,13 @@ def nothing_known(dim: int) -> Eigenpairs:
     """A pair that has not converged: a density that is given it takes no atoms, and counts every draw."""
     pairs = top_eigenpairs(Dense(np.eye(dim)), 1)
     return replace(pairs, converged=np.zeros(1, dtype=bool))
+
+
+def run_block(operator: Any, steps: int, block: int, seed: int = 0, journal: Journal = SILENT) -> BlockLanczos:
+    run = BlockLanczos(operator, steps, block, seed, journal)
+    while not run.full:
+        run.step()
+    return run
 
 
 def run_lanczos(operator: Any, steps: int, **options: Any) -> Lanczos:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,40 +11,29 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distlandscape.errors import InputError
-from distlandscape.record.run import Run
 from distlandscape.results import Eigenpairs
 from distlandscape.spectral import top_eigenpairs
 from distlandscape.spectral.block import BlockLanczos
 from distlandscape.spectral.certify import certify
 from distlandscape.spectral.driver import TensorSpace
-from distlandscape.spectral.journal import SILENT, Journal, Recurrence
 from distlandscape.spectral.lanczos import BREAKDOWN
 from distlandscape.spectral.sharded import ShardedSpace
-from distlandscape.spectral.space import Basis, Space
 from distlandscape.spectral.stopping import FLOOR
-from distlandscape.studies.journal import RunJournal
-from tests.spectral.helpers import DTYPES, Array, Dense, MemoryJournal, Stop, eps, rotated, rows, run_lanczos, spaces
-
-DIM = 60
-SPECTRA = {
-    "spread": np.linspace(-1, 1, DIM),
-    "outliers": np.concatenate([np.linspace(0, 0.1, DIM - 10), np.linspace(1, 10, 10)]),
-    "negative": -np.geomspace(100, 0.01, DIM),
-    "identity": np.ones(DIM),
-    "zero": np.zeros(DIM),
-    "rank 1": np.concatenate([[5.0], np.zeros(DIM - 1)]),
-    "rank 3": np.concatenate([[5.0, -3.0, 1.0], np.zeros(DIM - 3)]),
-    "three levels": np.repeat([-1.0, 0.5, 2.0], DIM // 3),
-}
-BROKEN = {"identity", "zero", "rank 1", "rank 3", "three levels"}
-COPIES = rotated(np.concatenate([np.full(3, 9.0), [6.0], np.full(2, 5.0), np.linspace(-1, 1, 204), np.full(2, -5.0)]))
-
-
-def run_block(operator: Any, steps: int, block: int, seed: int = 0, journal: Journal = SILENT) -> BlockLanczos:
-    run = BlockLanczos(operator, steps, block, seed, journal)
-    while not run.full:
-        run.step()
-    return run
+from tests.spectral.helpers import (
+    BROKEN,
+    COPIES,
+    DIM,
+    DTYPES,
+    SPECTRA,
+    Array,
+    Dense,
+    eps,
+    rotated,
+    rows,
+    run_block,
+    run_lanczos,
+    spaces,
+)
 
 
 def check_run(run: BlockLanczos, A: Array, dtype: torch.dtype, broken: bool) -> None:
@@ -209,75 +196,6 @@ def test_one_two_and_three_shards_give_the_same_bits(block: int, dtype: torch.dt
         arrays = (pairs.eigenvalues, pairs.eigenvectors.numpy(), pairs.residuals)
         seen.add((*(a.tobytes() for a in arrays), pairs.passes, pairs.status, str(pairs.trust)))
     assert len(seen) == 1
-
-
-class Every(MemoryJournal):
-    """Remembers the state at each commit, not only at the last."""
-
-    def __init__(self, space: Space) -> None:
-        super().__init__(space)
-        self.states: list[dict[str, tuple[list[Any], Recurrence]]] = []
-
-    def commit(self, name: str, basis: Basis, recurrence: Recurrence) -> None:
-        super().commit(name, basis, recurrence)
-        self.states.append(copy.copy(self.kept))
-
-
-def outcome(operator: Dense, journal: Journal, block: int = 3) -> tuple[Any, ...]:
-    p = top_eigenpairs(operator, (5, 2), 1e-5, "BE", block=block, journal=journal)
-    arrays = (p.eigenvalues.tobytes(), p.eigenvectors.numpy().tobytes(), p.residuals.tobytes())
-    return (*arrays, p.passes, p.steps, p.status, p.trust)
-
-
-@pytest.mark.parametrize("block", [2, 3])
-def test_a_resume_at_any_commit_gives_the_same_bits(block: int) -> None:
-    space = TensorSpace(len(COPIES), torch.float32)
-    journal = Every(space)
-    whole = outcome(Dense(COPIES, space), journal, block)
-    assert [len(kept) for kept in journal.states].count(1) == whole[4]  # one commit a block
-    for done, kept in enumerate(journal.states, start=1):
-        again, operator = MemoryJournal(space), Dense(COPIES, space)
-        again.kept = copy.deepcopy(kept)
-        assert outcome(operator, again, block) == whole
-        assert operator.passes == whole[3] - done
-
-
-@pytest.mark.parametrize("name", ["rank 1", "identity"])
-def test_a_resume_after_breakdowns(name: str) -> None:
-    A = rotated(SPECTRA[name])
-    whole = run_block(Dense(A), 6, 4)
-    for done in range(1, 6):
-        journal = MemoryJournal(TensorSpace(DIM, torch.float64))
-        run_block(Dense(A), done, 4, journal=journal)
-        resumed = run_block(Dense(A), 6, 4, journal=journal)
-        assert journal.restored == ["block"]
-        assert resumed.recurrence == whole.recurrence
-        assert (
-            rows(resumed.operator.space, resumed.basis).tobytes() == rows(whole.operator.space, whole.basis).tobytes()
-        )
-
-
-@pytest.mark.parametrize("block", [2, 3])
-def test_a_resume_from_disk_in_another_sharding(block: int, tmp_path: Path) -> None:
-    class Punctual(RunJournal):
-        def commit(self, name: str, basis: Basis, recurrence: Recurrence) -> None:
-            super().commit(name, basis, recurrence)
-            self._wait()
-
-    record = Run.create(tmp_path, "spectrum", {}, {})
-
-    def journal() -> RunJournal:
-        return Punctual(Run.open(record.path), "stage", lambda _: None, lambda: False)
-
-    whole = outcome(Dense(COPIES, TensorSpace(len(COPIES), torch.float32)), SILENT, block)
-    for slices, at in ((1, 3), (3, 2), (2, 4)):
-        operator = Dense(COPIES, ShardedSpace(len(COPIES), slices, torch.float32))
-        operator.fail_at = at
-        with pytest.raises(Stop):
-            outcome(operator, journal(), block)
-    operator = Dense(COPIES, ShardedSpace(len(COPIES), 3, torch.float32))
-    assert outcome(operator, journal(), block) == whole
-    assert operator.passes == whole[3] - 2 - 1 - 3
 
 
 def test_max_steps_counts_passes() -> None:

@@ -11,19 +11,7 @@ from hypothesis import strategies as st
 from distlandscape.spectral.driver import TensorSpace
 from distlandscape.spectral.lanczos import BREAKDOWN, Lanczos
 from distlandscape.spectral.sharded import ShardedSpace
-from tests.spectral.helpers import DTYPES, Array, Dense, eps, rotated, rows, run_lanczos, spaces
-
-DIM = 60
-SPECTRA = {
-    "spread": np.linspace(-1, 1, DIM),
-    "outliers": np.concatenate([np.linspace(0, 0.1, DIM - 10), np.linspace(1, 10, 10)]),
-    "negative": -np.geomspace(100, 0.01, DIM),
-    "identity": np.ones(DIM),
-    "zero": np.zeros(DIM),
-    "low rank": np.concatenate([[5.0, -3.0, 1.0], np.zeros(DIM - 3)]),
-    "three levels": np.repeat([-1.0, 0.5, 2.0], DIM // 3),
-}
-BROKEN = {"identity", "zero", "low rank", "three levels"}
+from tests.spectral.helpers import BROKEN, DIM, DTYPES, SPECTRA, Array, Dense, eps, rotated, rows, run_lanczos, spaces
 
 
 def check_identities(run: Lanczos, A: Array, dtype: torch.dtype, broken: bool) -> None:
