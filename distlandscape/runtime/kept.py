@@ -40,6 +40,7 @@ class Kept:
         """Give all memory back, the objective included."""
         self._owner = None
         self._held: dict[Place, Linearised] = {}
+        self._sizes: dict[int, int] = {}  # bytes by samples
         self.bytes = 0
         self._full = False
         self._at_first: int | None = None
@@ -81,8 +82,12 @@ class Kept:
         micro_batch = batch()
         linear = product.linearise(objective, micro_batch)
         if not self._full:
-            size = held_bytes(linear.roots)
-            if self._fits(size, len(micro_batch.x)):
+            # To walk a graph takes as long as a small net's gradient; as many samples have the same one.
+            samples = len(micro_batch.x)
+            if samples not in self._sizes:
+                self._sizes[samples] = held_bytes(linear.roots)
+            size = self._sizes[samples]
+            if self._fits(size, samples):
                 self._held[place] = linear
                 self.bytes += size
             else:

@@ -162,6 +162,11 @@ class ShardBasis:
         self._space.record("compress", self._number, coefficients)
         self.size = len(coefficients) + 1
 
+    def truncate(self, size: int) -> None:
+        """See Basis.truncate."""
+        self._space.record("truncate", self._number, size)
+        self.size = size
+
     def save(self, folder: Path, start: int) -> Pending:
         """See Basis.save."""
         return self._space.save(self._number, folder, start)

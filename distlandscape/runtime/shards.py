@@ -153,6 +153,10 @@ class Shards:
         """See SliceBasis.compress."""
         self.bases[basis].compress(coefficients)
 
+    def do_truncate(self, basis: int, size: int) -> None:
+        """See SliceBasis.truncate."""
+        self.bases[basis].truncate(size)
+
     def do_save(self, ticket: int, basis: int, folder: str, start: int) -> None:
         """Begin to write this rank's slice of new basis vectors."""
         self._saves[ticket] = self.bases[basis].save(Path(folder), start)

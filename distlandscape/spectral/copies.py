@@ -84,14 +84,19 @@ def add_missed_copies(
             remedy = "basis_size" if run.crowded else "max_steps"
             return pairs, Outcome(f"{words}check not finished after {passes} steps: raise {remedy}", None, passes)
         if not verdict.missed:
-            words = f"{found} found and added" if found else "none found"
-            words += f" by {passes} products in the complement"
-            if verdict.probability > ACCEPTED:
-                return pairs, Outcome(f"{words}, where the next eigenvalue inward converged", None, passes)
-            return pairs, Outcome(words, verdict.probability, passes)
+            return pairs, concluded(found, passes, verdict.probability)
     return pairs, Outcome(
         f"{found} found and added, check not finished after {limit} rounds: raise max_steps", None, passes
     )
+
+
+def concluded(found: int, passes: int, probability: float) -> Outcome:
+    """The outcome of a check that has come to its end, with so many copies found before."""
+    words = f"{found} found and added" if found else "none found"
+    words += f" by {passes} products in the complement"
+    if probability > ACCEPTED:
+        return Outcome(f"{words}, where the next eigenvalue inward converged", None, passes)
+    return Outcome(words, probability, passes)
 
 
 @dataclass(frozen=True)
@@ -113,7 +118,7 @@ def _run_until_decided(
             ritz = run.ritz()
             good = ritz.residuals <= residual_bounds(ritz.values, tol, eps, norm)
             slack = {sign: float(residual_bounds(np.array([edge]), tol, eps, norm)[0]) for sign, edge in edges.items()}
-            sides = [_Side(ritz, good, sign, edge, slack[sign], norm, prior) for sign, edge in edges.items()]
+            sides = [Side(ritz, good, sign, edge, slack[sign], norm, prior) for sign, edge in edges.items()]
             settled = all(side.decided(run) for side in sides)
             if settled or run.full or (run.crowded and not any(side.beyond for side in sides)):
                 missed = {j for side in sides for j in side.beyond}
@@ -125,7 +130,7 @@ def _run_until_decided(
         journal.progress(run.name, run.steps, "looking for missed copies")
 
 
-class _Side:
+class Side:
     """One end of the spectrum: the upper for ``sign`` +1, the lower for −1."""
 
     def __init__(

@@ -93,6 +93,10 @@ class TensorBasis:
         """See Basis.compress."""
         self._rows.compress(coefficients)
 
+    def truncate(self, size: int) -> None:
+        """See Basis.truncate."""
+        self._rows.truncate(size)
+
     def save(self, folder: Path, start: int) -> Pending:
         """See Basis.save."""
         return self._rows.save(folder, start)

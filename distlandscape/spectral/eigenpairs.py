@@ -13,6 +13,7 @@ from distlandscape.errors import InputError
 from distlandscape.results import Eigenpairs, Trust
 from distlandscape.spectral.block import BlockLanczos
 from distlandscape.spectral.certify import certify
+from distlandscape.spectral.complement import exclude_copies
 from distlandscape.spectral.copies import Pairs, add_missed_copies
 from distlandscape.spectral.journal import SILENT, Journal
 from distlandscape.spectral.lanczos import Lanczos
@@ -103,15 +104,21 @@ def top_eigenpairs(
         run = BlockLanczos(H, limit, block, fresh, journal, "main")
     pairs, trust = _until_converged(run, top, low, tol, journal)
     steps, whole = run.steps, run.exhausted
-    del run  # and its basis
     passes = steps + 1
     good = pairs.residuals <= residual_bounds(pairs.values, tol, H.space.eps, trust.norm)
+    outcome = None
+    if not whole and good.all() and isinstance(run, Lanczos) and basis_size is None and not (top and low):
+        chosen, sign = _select(run.rank, top, low), 1.0 if top else -1.0
+        outcome, looked = exclude_copies(run, chosen, sign, tol, trust.norm, check_limit, journal)
+        passes += looked
+    del run  # and its basis
     if whole:
         trust = replace(trust, missed_copies="none possible: the basis spans the whole space", missed_probability=0.0)
     elif good.all():
-        pairs, outcome = add_missed_copies(H, pairs, trust, top, low, tol, check_limit, fresh, journal, basis_size)
-        good = pairs.residuals <= residual_bounds(pairs.values, tol, H.space.eps, trust.norm)
-        passes += outcome.passes
+        if outcome is None:
+            pairs, outcome = add_missed_copies(H, pairs, trust, top, low, tol, check_limit, fresh, journal, basis_size)
+            good = pairs.residuals <= residual_bounds(pairs.values, tol, H.space.eps, trust.norm)
+            passes += outcome.passes
         trust = replace(trust, missed_copies=outcome.words, missed_probability=outcome.probability)
     rows = SpaceRows(H.space, pairs.vectors)
     return Eigenpairs(

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.linalg import eigh_tridiagonal
 
 from distlandscape.spectral.journal import SILENT, Journal, Recurrence, Restart
-from distlandscape.spectral.space import Array, Operator, Vector
+from distlandscape.spectral.space import Array, Basis, Operator, Vector
 
 BREAKDOWN = 30.0  # multiples of eps·‖H‖ below which what is left after Gram-Schmidt is rounding
 SPARE = 0.4  # share of the room beside the wanted Ritz vectors that a restart keeps filled with the next ones
@@ -52,6 +52,8 @@ class Lanczos:
         name: the run's name in the journal.
         room: most vectors held beside the locked ones and the last; at that many ``crowded`` asks for a restart.
         first: the start vector, of any norm; None: the random one of ``seed`` and ``probe``.
+        behind: a basis to go on in, with room for ``capacity`` + 1 more; all its vectors are locked. Instead of
+            ``locked``, whose vectors are copied.
     """
 
     def __init__(
@@ -65,15 +67,19 @@ class Lanczos:
         name: str = "lanczos",
         room: int | None = None,
         first: Vector = None,
+        behind: Basis | None = None,
     ) -> None:
         self.operator, self.seed, self.probe, self.journal, self.name = operator, seed, probe, journal, name
         space = operator.space
-        self.locked = len(locked)
+        self.locked = len(locked) if behind is None else behind.size
         self.capacity = min(capacity, space.dim - self.locked)
         self.room = self.capacity if room is None else min(room, space.dim - self.locked)
-        self.basis = space.basis(self.locked + min(self.capacity, self.room) + 1)
-        for vector in locked:
-            self.basis.append(vector, 1.0)
+        if behind is None:
+            self.basis = space.basis(self.locked + min(self.capacity, self.room) + 1)
+            for vector in locked:
+                self.basis.append(vector, 1.0)
+        else:
+            self.basis = behind
         if self.capacity < 1:
             raise ValueError(f"{self.locked} locked vectors leave nothing of a space of dimension {space.dim}")
         restored = journal.restore(name, self.basis)

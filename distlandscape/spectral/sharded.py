@@ -109,6 +109,11 @@ class ShardedBasis:
         for rows in self._parts:
             rows.compress(coefficients)
 
+    def truncate(self, size: int) -> None:
+        """See Basis.truncate."""
+        for rows in self._parts:
+            rows.truncate(size)
+
     def save(self, folder: Path, start: int) -> Pending:
         """See Basis.save."""
         return _Together([rows.save(folder, start) for rows in self._parts])

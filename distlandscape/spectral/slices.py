@@ -120,8 +120,7 @@ class SliceBasis:
 
     def compress(self, coefficients_KM: Array) -> None:
         """Replace all vectors but the last by (K, M − 1) combinations of them; the last follows behind."""
-        if self._writing is not None:
-            wait([self._writing])
+        self._let_writing_end()
         coefficients = torch.tensor(coefficients_KM).to(self.owner.device)
         kept, old = coefficients.shape
         for rows in self._rows:
@@ -131,11 +130,16 @@ class SliceBasis:
             rows[kept] = rows[old].clone()
         self.size = kept + 1
 
+    def truncate(self, size: int) -> None:
+        """Forget all but the first ``size`` vectors: their places are written over."""
+        self._let_writing_end()
+        self.size = size
+
     def save(self, folder: Path, start: int) -> Future[dict[str, str]]:
         """Begin to write vectors start…size, one tensor a segment named by its global number; {file name: sha256}.
 
-        Another thread does it while the basis grows on: vectors that are there do not change, but by ``compress``,
-        which waits.
+        Another thread does it while the basis grows on: vectors that are there do not change, but by ``compress``
+        and after ``truncate``, which wait.
         """
         segments, size = self.owner.segments, self.size
         name = f"vectors-{start:05d}-{size:05d}.segments-{segments.start:02d}-{segments.stop:02d}.safetensors"
@@ -159,6 +163,10 @@ class SliceBasis:
             if str(segment) in tensors:
                 rows[start : start + count] = tensors[str(segment)].to(rows.device)
         return count
+
+    def _let_writing_end(self) -> None:
+        if self._writing is not None:
+            wait([self._writing])
 
     def _chunk(self, segment: int, start: int, stop: int) -> Tensor:
         """(M, stop − start) columns of a segment in float64; a view of re-used scratch unless float64 already."""

@@ -55,6 +55,9 @@ class Basis(Protocol):
     def compress(self, coefficients: Array) -> None:
         """Replace the first M − 1 vectors by (K, M − 1) combinations of them, keep the last one behind them."""
 
+    def truncate(self, size: int) -> None:
+        """Forget all but the first ``size`` vectors."""
+
     def save(self, folder: Path, start: int) -> Pending:
         """Begin to write vectors ``start``… to files, whole or absent, while the basis grows on."""
 

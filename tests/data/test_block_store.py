@@ -145,13 +145,17 @@ def test_cut(samples, level):
     assert sizes.max() - sizes.min() <= 1
 
 
-@given(samples=st.integers(1, 5000))
+@given(samples=st.integers(1, 20_000))
 def test_default_number_of_blocks(samples):
     blocks = default_blocks(samples)
     assert blocks & (blocks - 1) == 0
     assert 1 <= blocks <= 64
     assert blocks == 1 or blocks * 16 <= samples
-    assert blocks == 64 or 2 * blocks * 16 > samples
+    if blocks <= 16:
+        assert 2 * blocks * 16 > samples or (blocks == 16 and 32 * 128 > samples)
+    else:
+        assert blocks * 128 <= samples
+        assert blocks == 64 or 2 * blocks * 128 > samples
 
 
 @pytest.mark.parametrize(

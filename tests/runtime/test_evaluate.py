@@ -155,19 +155,26 @@ def test_dropping_gives_the_memory_back_at_once(objective):
 @pytest.mark.parametrize("memory", ["auto", 2**30])
 def test_running_out_of_memory_while_keeping_goes_on_fresh(objective, monkeypatch, memory):
     fresh = block_sums(Evaluator(CPU, 6, ProductPlan("double_backward")), objective, range(BLOCKS))
-    evaluator, real, calls = Evaluator(CPU, 6, ProductPlan(memory=memory)), kept.held_bytes, []
+    evaluator, real, held = Evaluator(CPU, 6, ProductPlan(memory=memory)), type(hessian_products).linearise, []
 
-    def fails_at_the_fifth(roots):
-        calls.append(1)
-        if len(calls) == 5:
+    def fails_at_the_fifth(*arguments):
+        held.append(len(evaluator.kept))
+        if len(held) == 5:
             raise RuntimeError("[enforce fail at alloc_cpu.cpp:127] . DefaultCPUAllocator: can't allocate memory")
-        return real(roots)
+        return real(*arguments)
 
-    monkeypatch.setattr(kept, "held_bytes", fails_at_the_fifth)
+    monkeypatch.setattr(type(hessian_products), "linearise", fails_at_the_fifth)
     for _ in range(2):
         found = block_sums(evaluator, objective, range(BLOCKS))
         assert all(np.array_equal(found[block], fresh[block]) for block in range(BLOCKS))
-        assert (len(evaluator.kept), evaluator.kept.bytes, len(calls)) == (0, 0, 5)
+        assert (len(evaluator.kept), evaluator.kept.bytes, held[:6]) == (0, 0, [0, 1, 2, 3, 4, 0])
+
+
+def test_the_bytes_kept_are_those_of_every_linearisation(objective):
+    evaluator = Evaluator(CPU, 6)
+    block_sums(evaluator, objective, range(BLOCKS))
+    held = evaluator.kept._held.values()
+    assert evaluator.kept.bytes == sum(held_bytes(linear.roots) for linear in held)
 
 
 def test_running_out_of_memory_beside_what_is_kept_gives_that_up_first(objective, one_micro_batch, monkeypatch):

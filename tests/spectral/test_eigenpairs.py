@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from distlandscape.errors import InputError
 from distlandscape.results import Eigenpairs
-from distlandscape.spectral import confinement, overlap, spectral_density, top_eigenpairs, trace
+from distlandscape.spectral import confinement, eigenpairs, overlap, spectral_density, top_eigenpairs, trace
 from distlandscape.spectral.lanczos import BREAKDOWN
 from distlandscape.spectral.stopping import FLOOR
 from tests.spectral.helpers import DTYPES, Array, Dense, MemoryJournal, eps, rotated, spaces
@@ -54,7 +54,7 @@ def check(
     assert pairs.trust.orthogonality <= roundings * e
     assert pairs.trust.relation <= (roundings + broken * BREAKDOWN * np.sqrt(2)) * e
     assert pairs.trust.symmetry <= (roundings + broken * BREAKDOWN * np.sqrt(2)) * e
-    assert pairs.trust.norm <= norm * (1 + 10 * e)
+    assert pairs.trust.norm <= norm * (1 + roundings * e)
 
 
 @st.composite
@@ -261,11 +261,15 @@ def test_equal_seeds_give_equal_bits_and_other_seeds_other_vectors() -> None:
 
 @pytest.mark.parametrize(("k", "which", "basis_size"), [(5, "LA", 8), (10, "LA", 15), ((6, 4), "BE", 15), (3, "SA", 7)])
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_thick_restarts_find_the_same_pairs(k: Any, which: str, basis_size: int, dtype: torch.dtype) -> None:
+def test_thick_restarts_find_the_same_pairs(
+    k: Any, which: str, basis_size: int, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Within a basis of little more than k vectors; products and vectors held are counted."""
     values = np.concatenate([np.linspace(-0.3, 1, 380), [1.5, 2, 3, 4, 5, 7, 9, 12, 15, 20], [-1, -2, -4, -8]])
     tol = 1e-8 if dtype == torch.float64 else 1e-4
     A = rotated(values)
+    # Both look for copies beside the pairs: a bounded basis has no Krylov space to look beside.
+    monkeypatch.setattr(eigenpairs, "exclude_copies", lambda *_: (None, 0))
     free = top_eigenpairs(Dense(A, dtype=dtype), k, tol, which)
     operator = Dense(A, dtype=dtype)
     pairs = top_eigenpairs(operator, k, tol, which, basis_size=basis_size)

@@ -70,12 +70,12 @@ def test_equal_arguments_give_equal_bits_in_every_space() -> None:
 
 
 @pytest.mark.parametrize("room", [None, 14])
-@pytest.mark.parametrize("at", [1, 2, 9, 17, 20, 22])
+@pytest.mark.parametrize("at", [1, 2, 9, 17, 20, 21])
 def test_a_run_cut_off_and_resumed_gives_the_same_bits(at: int, room: int | None) -> None:
     A, B = rotated(VALUES), turned(rotated(VALUES), 0.1)
     start = top_eigenpairs(Dense(A), 4, 1e-4)
     whole = top_eigenpairs(Dense(B), 4, 1e-4, basis_size=room, start=start)
-    assert whole.passes > 22
+    assert whole.passes > 21
     operator = Dense(B)
     operator.fail_at = at
     journal = MemoryJournal(operator.space)
