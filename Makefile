@@ -21,7 +21,7 @@ BENCH := $(VENV)/.installed-bench
 # Two pips must never write into one environment at the same time.
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-browser lint docs bench bench-coverage bench-memory bench-peers bench-scaling bench-warm faults bench-planes theory-table class-tables clean
+.PHONY: help quickstart test test-browser lint docs bench bench-coverage bench-memory bench-peers bench-restart bench-scaling bench-warm faults bench-planes theory-table class-tables clean
 
 help:
 	@echo "make quickstart    train a small network, measure its Hessian spectrum, print where the page is"
@@ -33,6 +33,7 @@ help:
 	@echo "make bench-coverage  how often intervals of the estimators hold the truth, 20,000 dimensions (Markdown)"
 	@echo "make bench-memory  resident memory of each process while 1 GB is imported and measured (Markdown)"
 	@echo "make bench-peers   eigenpairs and a density beside other packages, in gradient passes (Markdown)"
+	@echo "make bench-restart products and memory of the eigenpairs with 15 vectors at most, and with all (Markdown)"
 	@echo "make bench-scaling memory by number of workers, cost of checkpoints and of a pass beside its arithmetic"
 	@echo "make bench-warm    products of the eigenpairs of 20 checkpoints, cold and from those of the one before (Markdown)"
 	@echo "make faults        kill, stop, starve and cut off whole runs at random moments; are their numbers the same?"
@@ -115,6 +116,9 @@ bench-memory: $(TEST)
 
 bench-peers: $(BENCH)
 	$(BIN)/python -m tests.benchmarks.peers
+
+bench-restart: $(TEST)
+	$(BIN)/python -m tests.benchmarks.thick_restart
 
 bench-scaling: $(TEST)
 	$(BIN)/python -m tests.benchmarks.scaling

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from distlandscape.spectral.journal import SILENT, Journal, Recurrence
-from distlandscape.spectral.lanczos import BREAKDOWN, FRESH, Ritz
+from distlandscape.spectral.lanczos import FRESH, Ritz
 from distlandscape.spectral.space import Array, Operator, Vector
+from distlandscape.spectral.stopping import BREAKDOWN
 
 
 class BlockLanczos:

@@ -15,16 +15,18 @@ beside V alone has to cover, and what W stands for is gone from its end.
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
-from distlandscape.spectral.copies import CHECK, Outcome, Side, concluded
+from distlandscape.spectral.copies import CHECK, Outcome, concluded
 from distlandscape.spectral.journal import Journal
 from distlandscape.spectral.lanczos import Lanczos, Ritz
-from distlandscape.spectral.space import Array, Vectors
-from distlandscape.spectral.stopping import due, residual_bounds
+from distlandscape.spectral.sides import Edge, Side
+from distlandscape.spectral.space import Vectors
+from distlandscape.spectral.stopping import due
 
 
 def exclude_copies(
-    run: Lanczos, chosen: Array, sign: float, tol: float, norm: float, limit: int, journal: Journal
+    run: Lanczos, chosen: npt.NDArray[np.intp], sign: float, tol: float, norm: float, limit: int, journal: Journal
 ) -> tuple[Outcome | None, int]:
     """Look for eigenvalues beyond the innermost of the chosen Ritz values of a run without restarts; ends that run.
 
@@ -42,19 +44,16 @@ def exclude_copies(
         the edge is not alone there or the steps ran out; and the passes it took.
     """
     ritz, eps = run.ritz(), run.operator.space.eps
-    edge = float((sign * ritz.values[chosen]).min() * sign)
-    schur = SchurComplement.of(run, ritz, np.setdiff1d(np.arange(run.rank), chosen), edge)
+    edge = Edge.of(sign, float((sign * ritz.values[chosen]).min() * sign), tol, eps, norm)
+    schur = SchurComplement.of(run, ritz, np.setdiff1d(np.arange(run.rank), chosen), edge.value)
     room = min(limit, run.capacity - run.steps)
     if schur is None or room < 1:
         return None, 0
     run.basis.truncate(run.rank)
     check = Lanczos(schur, room, run.seed, CHECK, journal=journal, name="complement", behind=run.basis)
-    slack = float(residual_bounds(np.array([edge]), tol, eps, norm)[0])
     while True:
         if check.full or due(check.steps):
-            found = check.ritz()
-            good = found.residuals <= residual_bounds(found.values, tol, eps, norm)
-            side = Side(found, good, sign, edge, slack, norm, prior=1.0)
+            side = Side(check.ritz(), tol, eps, norm, edge)
             if side.beyond:
                 return None, check.steps
             if side.decided(check):
@@ -74,7 +73,7 @@ class SchurComplement:
         self._beta = run.recurrence.betas[-1]
 
     @classmethod
-    def of(cls, run: Lanczos, ritz: Ritz, others: Array, edge: float) -> SchurComplement | None:
+    def of(cls, run: Lanczos, ritz: Ritz, others: npt.NDArray[np.intp], edge: float) -> SchurComplement | None:
         """With all Ritz values but the chosen ones eliminated at the edge; None where one of them lies there too."""
         distances = edge - ritz.values[others]
         squares = np.square(run.recurrence.betas[-1] * ritz.vectors[-1, others])
@@ -85,9 +84,8 @@ class SchurComplement:
     def apply(self, vectors: Vectors) -> Vectors:
         """S times each vector of the complement: there QᵀHv is β (qᵀv) e_m."""
         shares = self.space.dots([self._next], vectors)[0]
+        turns = [np.array([[1.0, self.weight * share, -self._beta * share]]) for share in shares]
         return [
-            self.space.combine([product, self._next, self._last], np.array([[1.0, self.weight * a, -self._beta * a]]))[0]
-            for product, a in zip(self._operator.apply(vectors), shares, strict=True)
+            self.space.combine([product, self._next, self._last], turn)[0]
+            for product, turn in zip(self._operator.apply(vectors), turns, strict=True)
         ]
-
-

@@ -18,8 +18,8 @@ class Restart:
         values: their K Ritz values.
         border: their K couplings to the vector that follows them.
         couplings: K rows of coefficients on the locked vectors.
-        first_alphas: of the stretch before the first restart, the only one that belongs to the start vector.
-        first_betas: likewise.
+        heights: of the vector that follows them, one a watched point: see ``spectral.share``.
+        closed: whether the Krylov space of the start vector had ended; its heights are final then.
     """
 
     number: int
@@ -27,8 +27,8 @@ class Restart:
     values: list[float]
     border: list[float]
     couplings: list[list[float]]
-    first_alphas: list[float]
-    first_betas: list[float]
+    heights: list[float]
+    closed: bool
 
 
 @dataclass

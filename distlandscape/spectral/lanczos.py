@@ -11,10 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import eigh_tridiagonal
 
+from distlandscape.spectral import share
 from distlandscape.spectral.journal import SILENT, Journal, Recurrence, Restart
 from distlandscape.spectral.space import Array, Basis, Operator, Vector
+from distlandscape.spectral.stopping import BREAKDOWN
 
-BREAKDOWN = 30.0  # multiples of eps·‖H‖ below which what is left after Gram-Schmidt is rounding
 SPARE = 0.4  # share of the room beside the wanted Ritz vectors that a restart keeps filled with the next ones
 FRESH = 2**32  # probe numbers of the vectors that continue after a breakdown: FRESH·(vectors so far) + probe
 
@@ -52,6 +53,7 @@ class Lanczos:
         name: the run's name in the journal.
         room: most vectors held beside the locked ones and the last; at that many ``crowded`` asks for a restart.
         first: the start vector, of any norm; None: the random one of ``seed`` and ``probe``.
+        watched: points at which ``share`` bounds the start vector's components, restarts or not.
         behind: a basis to go on in, with room for ``capacity`` + 1 more; all its vectors are locked. Instead of
             ``locked``, whose vectors are copied.
     """
@@ -67,8 +69,10 @@ class Lanczos:
         name: str = "lanczos",
         room: int | None = None,
         first: Vector = None,
+        watched: Sequence[float] = (),
         behind: Basis | None = None,
     ) -> None:
+        self.watched = tuple(watched)
         self.operator, self.seed, self.probe, self.journal, self.name = operator, seed, probe, journal, name
         space = operator.space
         self.locked = len(locked) if behind is None else behind.size
@@ -123,7 +127,8 @@ class Lanczos:
     @property
     def closed(self) -> bool:
         """True when the Krylov space of the start vector has ended, by a breakdown or with the space itself."""
-        return 0.0 in self.recurrence.betas
+        r = self.recurrence
+        return 0.0 in r.betas or (r.restart is not None and r.restart.closed)
 
     @property
     def norm(self) -> float:
@@ -185,8 +190,8 @@ class Lanczos:
             values=values[index].tolist(),
             border=(r.betas[-1] * vectors[-1]).tolist(),
             couplings=(vectors.T @ self.couplings).tolist(),
-            first_alphas=before.first_alphas if before else r.alphas,
-            first_betas=before.first_betas if before else r.betas,
+            heights=[share.height(self, point) for point in self.watched],
+            closed=self.closed,
         )
         self.basis.compress(mixing)
         self.recurrence = Recurrence(symmetry=r.symmetry, restart=restart)
@@ -196,12 +201,6 @@ class Lanczos:
         """(M, locked) coefficients of H q on the locked vectors."""
         r = self.recurrence
         return np.array([*(r.restart.couplings if r.restart else []), *r.couplings]).reshape(self.rank, self.locked)
-
-    @property
-    def first_stretch(self) -> tuple[list[float], list[float]]:
-        """Alphas and betas before the first restart: those of the start vector."""
-        r = self.recurrence
-        return (r.restart.first_alphas, r.restart.first_betas) if r.restart else (r.alphas, r.betas)
 
     def projected(self) -> Array:
         """(M, M) the operator projected on the basis: diagonal on the kept Ritz vectors, with a border, tridiagonal."""

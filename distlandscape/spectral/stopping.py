@@ -6,6 +6,7 @@ import numpy as np
 
 from distlandscape.spectral.space import Array
 
+BREAKDOWN = 30.0  # multiples of eps·‖H‖ below which what is left after Gram-Schmidt is rounding
 FLOOR = 30.0  # multiples of eps·‖H‖ below which rounding leaves no residual
 
 

@@ -8,8 +8,8 @@ from scipy.linalg import solve_triangular
 from distlandscape.errors import InputError
 from distlandscape.results import Eigenpairs, Estimate
 from distlandscape.spectral.known import known_vectors
-from distlandscape.spectral.lanczos import BREAKDOWN
 from distlandscape.spectral.space import Array, Operator, Vector
+from distlandscape.spectral.stopping import BREAKDOWN
 
 NORMAL = 2**63  # first probe number of the test vectors
 STATUS = "the standard error is a jackknife's, which errs on the large side"

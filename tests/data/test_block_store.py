@@ -152,7 +152,7 @@ def test_default_number_of_blocks(samples):
     assert 1 <= blocks <= 64
     assert blocks == 1 or blocks * 16 <= samples
     if blocks <= 16:
-        assert 2 * blocks * 16 > samples or (blocks == 16 and 32 * 128 > samples)
+        assert 2 * blocks * 16 > samples or (blocks == 16 and samples < 32 * 128)
     else:
         assert blocks * 128 <= samples
         assert blocks == 64 or 2 * blocks * 128 > samples

@@ -16,9 +16,8 @@ from distlandscape.spectral import top_eigenpairs
 from distlandscape.spectral.block import BlockLanczos
 from distlandscape.spectral.certify import certify
 from distlandscape.spectral.driver import TensorSpace
-from distlandscape.spectral.lanczos import BREAKDOWN
 from distlandscape.spectral.sharded import ShardedSpace
-from distlandscape.spectral.stopping import FLOOR
+from distlandscape.spectral.stopping import BREAKDOWN, FLOOR
 from tests.spectral.helpers import (
     BROKEN,
     COPIES,

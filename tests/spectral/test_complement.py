@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from distlandscape.spectral import eigenpairs, top_eigenpairs
 from distlandscape.spectral.complement import SchurComplement
-from distlandscape.spectral.copies import ACCEPTED
 from distlandscape.spectral.driver import TensorSpace
+from distlandscape.spectral.sides import ACCEPTED
 from tests.spectral.helpers import Array, Dense, MemoryJournal, Stop, rotated, rows, run_lanczos, spaces
 
 OUTLIERS = np.concatenate([[9, 7, 6, 5.5, 5, 4.6], np.linspace(-1, 1, 390), [-2, -3, -3.5]])

@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 
 from distlandscape.results import Trust
 from distlandscape.spectral import top_eigenpairs
-from distlandscape.spectral.copies import ACCEPTED, Outcome, Pairs, add_missed_copies, log_share
+from distlandscape.spectral.copies import Outcome, Pairs, add_missed_copies
 from distlandscape.spectral.driver import TensorSpace
 from distlandscape.spectral.journal import SILENT
 from distlandscape.spectral.lanczos import Lanczos
 from distlandscape.spectral.probes import probe_entries
+from distlandscape.spectral.share import log_share
+from distlandscape.spectral.sides import ACCEPTED
 from tests.spectral.helpers import DTYPES, Array, Dense, MemoryJournal, eps, rotated, run_lanczos
 
 
@@ -54,6 +56,50 @@ def test_no_eigenvector_has_more_of_the_start_than_the_bound(groups: list[Any], 
                 continue
             share = float(np.sum((vectors[:, np.abs(exact - value) < 1e-6].T @ start) ** 2))
             assert np.log(share) <= log_share(run, float(value)) + 1e-6
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([-9.0, -1.0, 0.0, 0.3, 2.0, 7.0]), st.integers(1, 9)), min_size=2, max_size=5),
+    st.sampled_from([0.0, 1e-3, 0.02]),
+    st.integers(0, 2**32 - 1),
+    st.integers(3, 5),
+    st.integers(1, 3),
+    st.integers(0, 3),
+)
+@settings(max_examples=150, deadline=None)
+def test_the_bound_holds_across_restarts(
+    groups: list[Any], width: float, seed: int, spare: int, top: int, low: int
+) -> None:
+    """As above, in a basis that is compressed again and again, for values that have never shown."""
+    values = np.concatenate([centre + width * np.arange(count) for centre, count in groups])
+    operator = Dense(rotated(values, seed % 997))
+    exact, vectors = np.linalg.eigh(operator.A)
+    points = [float(value) for value in np.unique(values)]
+    run = Lanczos(operator, 40, seed, room=top + low + spare, watched=points)
+    start, shown = operator.space.to_numpy(run.basis[0]), set[float]()
+    while not run.full:
+        if run.crowded:
+            run.make_room(top, low)
+        run.step()
+        shown |= {point for point in points if np.abs(run.ritz().values - point).min() < 1e-3}
+        for point in set(points) - shown:
+            share = float(np.sum((vectors[:, np.abs(exact - point) < 1e-6].T @ start) ** 2))
+            assert np.log(share) <= log_share(run, point) + 1e-6
+
+
+def test_restarts_lose_little_of_the_bound() -> None:
+    """Outside the spectrum a basis of 9 vectors takes hardly more steps than all for the same bound."""
+    values = np.concatenate([np.linspace(-1, 1, 400), [1.2, 1.4]])
+    needed = []
+    for room in (None, 9):
+        run = Lanczos(Dense(rotated(values)), 200, 0, room=room, watched=[1.6])
+        while log_share(run, 1.6) > -60:
+            if run.crowded:
+                run.make_room(2, 0)
+            run.step()
+        needed.append(run.steps)
+    assert needed[0] > 20
+    assert needed[1] <= 1.2 * needed[0]
 
 
 def test_the_bound_is_attained_when_the_krylov_space_holds_everything() -> None:

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from distlandscape.errors import InputError
 from distlandscape.results import Eigenpairs
 from distlandscape.spectral import confinement, eigenpairs, overlap, spectral_density, top_eigenpairs, trace
-from distlandscape.spectral.lanczos import BREAKDOWN
-from distlandscape.spectral.stopping import FLOOR
+from distlandscape.spectral.stopping import BREAKDOWN, FLOOR
 from tests.spectral.helpers import DTYPES, Array, Dense, MemoryJournal, eps, rotated, spaces
 
 TOL = 1e-8
