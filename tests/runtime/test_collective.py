@@ -26,9 +26,9 @@ def pool(workers, **options):
 
 def test_whole_measurements_are_the_same_bits(objective, local, group):
     H, sharded = Hessian(objective, local), Hessian(objective, group)
-    for options in ({}, {"basis_size": 12}):
-        pairs = top_eigenpairs(H, (5, 2), 1e-4, "BE", **options)
-        got = top_eigenpairs(sharded, (5, 2), 1e-4, "BE", **options)
+    for k, which, options in ((4, "LA", {}), ((5, 2), "BE", {}), ((5, 2), "BE", {"basis_size": 12})):
+        pairs = top_eigenpairs(H, k, 1e-4, which, **options)
+        got = top_eigenpairs(sharded, k, 1e-4, which, **options)
         assert np.array_equal(got.eigenvalues, pairs.eigenvalues)
         assert np.array_equal(got.residuals, pairs.residuals)
         assert torch.equal(got.eigenvectors, pairs.eigenvectors)
@@ -63,6 +63,10 @@ def test_space_and_basis_keep_to_the_protocol(objective, group):
         basis.compress(np.ones((2, 4)) / 2)
         vectors += [basis[0], basis[-1]]
         assert basis.size == 3
+        basis.truncate(1)
+        basis.append(probe, 0.5)
+        vectors += [basis[0], basis[1]]
+        assert basis.size == 2
         outcomes.append((numbers, [space.to_numpy(v) for v in vectors]))
     for a, b in zip(outcomes[0][0] + outcomes[0][1], outcomes[1][0] + outcomes[1][1], strict=True):
         assert np.array_equal(a, b)
