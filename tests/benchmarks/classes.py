@@ -1,6 +1,7 @@
 """The tables of docs/results-classes.md: class geometry of small networks before, amid and after training (Markdown).
 
-``python -m tests.benchmarks.classes [FOLDER]`` runs the studies in FOLDER (results/classes) and prints the tables;
+``python -m tests.benchmarks.classes [FOLDER [CASE]]`` runs the studies in FOLDER (results/classes) and prints the
+tables of all cases, or of those with CASE in their name (mlp, resnet20, …);
 ``python -m tests.benchmarks.classes --large`` prints time and memory of the hierarchy at C = 100, P = 10⁶, N = 2,000.
 """
 
@@ -31,7 +32,10 @@ CASES = {
     "digits, mlp 32-32": ["data.source=digits", "model.name=mlp"],
     "Fashion-MNIST, 2,000 images, mlp 32-32": ["data.source=fashion_mnist", "data.samples=2000", "model.name=mlp"],
     "Fashion-MNIST, 2,000 images, cnn 8-16": ["data.source=fashion_mnist", "data.samples=2000", "model.name=cnn"],
-}
+    "Fashion-MNIST, 1,000 images, resnet20": [
+        "data.source=fashion_mnist", "data.samples=1000", "data.scaling=standard", "model.name=resnet20"
+    ],
+}  # fmt: skip
 TRAINING = ["train.steps=500", "train.learning_rate=0.05", "train.checkpoints=5", "runtime.workers=0"]
 HIERARCHY = ["train.steps=0", "hierarchy.tol=1e-2", "runtime.workers=0"]
 
@@ -134,10 +138,13 @@ def main(arguments: list[str]) -> None:
         return
     out = Path(arguments[0] if arguments else "results/classes")
     for name, keys in CASES.items():
+        if arguments[1:] and arguments[1] not in name:
+            continue
         if "fashion" in keys[0]:
             load_source("fashion_mnist", samples=10)  # says at once where the data are missing
         case(name, keys, out)
-    cost()
+    if not arguments[1:]:
+        cost()
 
 
 if __name__ == "__main__":
