@@ -46,9 +46,14 @@ class Progress:
         """How much work lies ahead, in any unit; the clock of the estimate starts now."""
         self._planned, self._done, self._part, self._clock = units, 0.0, 0.0, time.monotonic()
 
-    def tick(self, units: float) -> None:
-        """So much of the plan is done; what ``step`` counted since the last tick is part of it."""
+    def tick(self, units: float, planned: float | None = None) -> None:
+        """So much is done; what ``step`` counted since the last tick is part of it.
+
+        Where the plan had put down another number for it, ``planned``, it is corrected.
+        """
         self._done, self._part = self._done + units, 0.0
+        if planned is not None:
+            self._planned += units - planned
 
     def step(self, text: str) -> None:
         """One unit of the part under way is done."""

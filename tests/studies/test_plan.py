@@ -92,7 +92,7 @@ def test_a_plan_starts_nothing_and_follows_the_configuration():
     costs, plans, passes = plan_study("spectrum", config, [1, 4])
     assert (costs.transport, costs.parameters > 0, len(plans)) == ("collective", True, 2)
     assert [p.workers for p in plans] == [1, 4]
-    assert passes == pytest.approx(2 * 90 + 12 * 10 + 80 + 1)
+    assert passes == pytest.approx(2 * (30 + 4 * 10) + 80 + 1)
     assert costs.sample_bytes == 100 * (64 * 4 + 8)
 
 

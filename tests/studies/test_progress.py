@@ -30,10 +30,14 @@ def test_steps_of_the_part_under_way_count_and_are_not_counted_twice(clock, capf
         clock[0] = 180.0
         progress.update("next")
         assert last(capfd) == "next · 180 s, about 420 s left"
+        progress.tick(20, planned=50)  # what is left is 20, not 50
+        clock[0] = 200.0
+        progress.update("shorter")
+        assert last(capfd) == "shorter · 200 s, about 80 s left"
         progress.tick(80)
-        clock[0] = 190.0
+        clock[0] = 210.0
         progress.update("more than was planned")
-        assert last(capfd) == "more than was planned · 190 s"
+        assert last(capfd) == "more than was planned · 210 s"
 
 
 def test_a_plain_line_every_few_seconds(clock, capfd):
