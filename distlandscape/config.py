@@ -277,7 +277,7 @@ class RuntimeConfig(_Section):
         "auto", description="bytes of kept linearisations a worker; auto: until half of what was free is gone"
     )
     channels_last: bool | None = Field(
-        None, description="images in channels-last order; other bits; None: false, or what tune picks"
+        None, description="images in channels-last order; other bits; None: true, or what tune picks"
     )
     tune: bool = Field(
         False,

@@ -362,6 +362,6 @@ def test_what_is_not_set_of_the_products_is_the_plan_without_settings(study):
     assert ProductPlan() == ProductPlan(r.product, r.memory, r.channels_last)
     r = resolve(load_config(None, ["runtime.tune=true"]), study).runtime
     left_open = study in ("spectrum", "train")
-    assert (r.product, r.channels_last) == ((None, None) if left_open else ("kept", False))
+    assert (r.product, r.channels_last) == ((None, None) if left_open else ("kept", True))
     r = resolve(load_config(None, ["runtime.tune=true", "runtime.channels_last=false"]), study).runtime
     assert (r.product, r.channels_last) == (None if left_open else "kept", False)

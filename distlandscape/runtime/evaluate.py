@@ -152,7 +152,8 @@ class Evaluator:
             x, y = (array[start : start + self.micro_batch] for array in samples)
             inputs, targets = objective.tensors(x, y, self.device)
             if self.plan.channels_last and inputs.ndim == 4:
-                inputs = inputs.contiguous(memory_format=torch.channels_last)
+                # ``contiguous`` would leave grey images as they are, and all layers behind them too.
+                inputs = inputs.to(memory_format=torch.channels_last)
             first = block_bounds(objective.data.samples, objective.data.blocks)[block]
             return Batch(inputs, targets, first + start)
 

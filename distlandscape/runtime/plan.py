@@ -24,7 +24,8 @@ class ProductPlan:
             wrong.
         memory: bytes of kept linearisations a worker; "auto": keeping stops when half of the memory that was available
             when it began is gone.
-        channels_last: images and the layers behind them in channels-last order; other bits.
+        channels_last: images and the layers behind them in channels-last order; other bits. 0.85 of the time on a CPU
+            (a small cnn and a resnet20, 16 to 64 channels); never timed on a GPU.
 
     Raises:
         InputError: an unknown method, or memory that is no positive number.
@@ -32,7 +33,7 @@ class ProductPlan:
 
     method: str = "kept"
     memory: int | str = "auto"
-    channels_last: bool = False
+    channels_last: bool = True
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:

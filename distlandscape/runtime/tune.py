@@ -46,7 +46,7 @@ class Question:
     products: Sequence[Uses]
     plan: ProductPlan
     methods: Sequence[str] = METHODS
-    layouts: Sequence[bool] = (False, True)
+    layouts: Sequence[bool] = (True, False)
     workers: int = 1
     micro_batch: int | None = None
     on_cpu: bool = True
@@ -58,7 +58,7 @@ def pick(question: Question) -> tuple[ProductPlan, dict[str, float]]:
     "kept" counts by the share of the data whose linearisations fit into memory; the rest is made afresh. Forward over
     reverse takes part where it agrees with double backward for every product.
 
-    Cost: five products of one micro-batch a method, twice that for coloured images.
+    Cost: five products of one micro-batch a method, twice that for images.
 
     Raises:
         InputError: an operation of the model has no second derivative.
@@ -71,14 +71,12 @@ def pick(question: Question) -> tuple[ProductPlan, dict[str, float]]:
     inputs, targets = objective.tensors(x, y, device)
     forward = "forward_over_reverse" in q.methods and _forward_is_right(q)
     plans, seconds = {}, {}
-    # Of grey images both layouts are one and the same tensor.
-    both = inputs.ndim == 4 and not inputs.is_contiguous(memory_format=torch.channels_last)
-    for channels_last in q.layouts if both else q.layouts[:1]:
-        if channels_last and inputs.ndim == 4:
-            inputs = inputs.contiguous(memory_format=torch.channels_last)
-        for method, expected in _seconds(q, Batch(inputs, targets, 0), device, forward).items():
+    images = inputs.ndim == 4
+    for channels_last in q.layouts if images else q.layouts[:1]:
+        laid = inputs.to(memory_format=torch.channels_last) if channels_last and images else inputs
+        for method, expected in _seconds(q, Batch(laid, targets, 0), device, forward).items():
             plan = ProductPlan(method, q.plan.memory, channels_last)
-            name = f"{method}, channels last" if channels_last else method
+            name = method if channels_last else f"{method}, channels first"
             plans[name], seconds[name] = plan, expected
     best = min(seconds, key=lambda name: seconds[name])
     given = next((name for name, plan in plans.items() if plan == q.plan), best)

@@ -48,9 +48,11 @@ def tuned(
     question = Question(
         objective=objective,
         products=[*mine, (hessian_products, ()), (gauss_newton_products, ()), (residual_products, ())],
-        plan=ProductPlan(r.product or PLAIN.method, r.memory, r.channels_last or PLAIN.channels_last),
+        plan=ProductPlan(
+            r.product or PLAIN.method, r.memory, PLAIN.channels_last if r.channels_last is None else r.channels_last
+        ),
         methods=METHODS if r.product is None else (r.product,),
-        layouts=(False, True) if r.channels_last is None else (r.channels_last,),
+        layouts=(PLAIN.channels_last, not PLAIN.channels_last) if r.channels_last is None else (r.channels_last,),
         workers=max(1, r.workers),
         micro_batch=r.micro_batch,
         on_cpu=r.workers > 0 and not r.gpus_per_worker,
@@ -62,7 +64,7 @@ def tuned(
                 plan, seconds = pool.map_tasks(pick, [question])[0]
         else:
             plan, seconds = pick(question)
-        chosen = plan.method + (", channels last" if plan.channels_last else "")
+        chosen = plan.method + ("" if plan.channels_last else ", channels first")
         timings = ", ".join(f"{name} {1000 * value:.3g} ms" for name, value in seconds.items())
         progress.say(f"runtime.tune picked {chosen} by the time of a micro-batch: {timings}")
     tree = config.model_dump(mode="json")

@@ -29,7 +29,7 @@ PLANS = {
     "double backward": ProductPlan("double_backward"),
     "forward over reverse": ProductPlan("forward_over_reverse"),
     "kept": ProductPlan("kept"),
-    "kept, channels last": ProductPlan("kept", channels_last=True),
+    "kept, channels first": ProductPlan("kept", channels_last=False),
 }
 ROUNDS = {"cnn": 9, "resnet20": 3}
 PROFILED = ("Hessian, kept", "GaussNewton, kept")

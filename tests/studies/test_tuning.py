@@ -69,7 +69,7 @@ def test_the_pick_is_recorded_and_a_resume_does_not_probe(out, capfd, monkeypatc
     assert (question.workers, question.on_cpu) == (1, False)
     run = dl.open_run(whole["run_dir"])
     assert run.config["runtime"]["product"] == "forward_over_reverse"
-    assert run.config["runtime"]["channels_last"] is False
+    assert run.config["runtime"]["channels_last"] is True
     assert run.identity["tuned"] == {"picked": "forward_over_reverse", "seconds": SECONDS}
     assert whole["provenance"]["product"] == "forward_over_reverse"
 
@@ -94,12 +94,12 @@ def test_the_pick_is_recorded_and_a_resume_does_not_probe(out, capfd, monkeypatc
 def test_what_is_set_wins(out, capfd, probe, plans):
     assert main(arguments(out, "runtime.product=double_backward", "train.checkpoints=1")) == 0
     (question,) = probe
-    assert (question.methods, question.layouts) == (("double_backward",), (False, True))
+    assert (question.methods, question.layouts) == (("double_backward",), (True, False))
     assert plans[-1] == ProductPlan("double_backward")
-    both = ("runtime.product=double_backward", "runtime.channels_last=true", "train.checkpoints=1")
+    both = ("runtime.product=double_backward", "runtime.channels_last=false", "train.checkpoints=1")
     assert main(arguments(out, *both)) == 0
     assert len(probe) == 1  # there was nothing to pick
-    assert plans[-1] == ProductPlan("double_backward", channels_last=True)
+    assert plans[-1] == ProductPlan("double_backward", channels_last=False)
     capfd.readouterr()
 
 
