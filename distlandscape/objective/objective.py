@@ -107,7 +107,7 @@ class Objective:
 
     @property
     def samples(self) -> int:
-        """N."""
+        """N, the number of samples."""
         return self.data.samples
 
     @property
