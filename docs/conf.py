@@ -23,7 +23,7 @@ myst_heading_anchors = 3
 # Code cells run at every build, away from the sources; a cell that raises fails the build.
 nb_execution_mode = "force"
 nb_execution_raise_on_error = True
-nb_execution_timeout = 120
+nb_execution_timeout = 600  # a cell takes seconds, on a busy machine minutes
 nb_execution_in_temp = True
 nb_output_stderr = "remove"  # progress
 

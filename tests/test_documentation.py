@@ -44,7 +44,7 @@ def shims(folder):
 
 
 @pytest.mark.commands
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("page", RUN)
 def test_every_block_runs(page, tmp_path):
     environment = {
@@ -64,7 +64,9 @@ def test_every_block_runs(page, tmp_path):
             (work / name[1]).write_text(text, encoding="utf-8")
             continue
         program = {"sh": ["bash", "-euo", "pipefail", "-c", text], "python": [sys.executable, "-c", text]}[language]
-        done = subprocess.run(program, cwd=work, env=environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            program, cwd=work, env=environment, capture_output=True, text=True, check=False, timeout=1500
+        )
         assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}"
         ran.append(language)
     assert {"sh", "python"} <= set(ran)
