@@ -26,6 +26,7 @@ nb_execution_raise_on_error = True
 nb_execution_timeout = 600  # a cell takes seconds, on a busy machine minutes
 nb_execution_in_temp = True
 nb_output_stderr = "remove"  # progress
+nb_render_markdown_format = "myst"  # has tables
 
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
