@@ -21,12 +21,13 @@ BENCH := $(VENV)/.installed-bench
 # Two pips must never write into one environment at the same time.
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-browser lint docs bench bench-coverage bench-memory bench-peers bench-restart bench-scaling bench-warm faults bench-planes theory-table class-tables clean
+.PHONY: help quickstart test test-browser test-commands lint docs bench bench-coverage bench-memory bench-peers bench-restart bench-scaling bench-warm faults bench-planes theory-table class-tables picture release-check clean
 
 help:
 	@echo "make quickstart    train a small network, measure its Hessian spectrum, print where the page is"
 	@echo "make test          run the tests (PYTEST_ARGS='…' is passed on), without those that need a browser"
 	@echo "make test-browser  open the page in headless Chromium and check it"
+	@echo "make test-commands run every block of README and start page, some minutes"
 	@echo "make lint          ruff, mypy and the import contracts"
 	@echo "make docs          build the documentation into docs/_build/html"
 	@echo "make bench         cost of a product in gradients, beside a peer and over Ray workers (Markdown)"
@@ -40,6 +41,8 @@ help:
 	@echo "make bench-planes  products with random planes, packed trainings and the digits sweep (Markdown)"
 	@echo "make theory-table  the tables of docs/theory.md: formulas beside simulations"
 	@echo "make class-tables  the tables of docs/results-classes.md: class geometry of small networks"
+	@echo "make picture       measure and draw the picture of the README anew"
+	@echo "make release-check build wheel and sdist, install each into a clean environment, run the quickstart there"
 	@echo "make clean         remove .venv, caches and built documentation; results/ is kept"
 
 $(VENV)/pyvenv.cfg:
@@ -81,8 +84,8 @@ quickstart: $(BASE)
 # Tests that start a Ray mostly wait, and share one: they run in a process of their own beside the others.
 # 5 is pytest's word for "no test was chosen", which PYTEST_ARGS may do to one of the two.
 test: $(TEST)
-	@$(BIN)/python -m pytest -m "ray and not browser" $(PYTEST_ARGS) > .pytest-ray.log 2>&1 & beside=$$!; \
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not ray and not browser" $(PYTEST_ARGS); first=$$?; \
+	@$(BIN)/python -m pytest -m "ray and not browser and not commands" $(PYTEST_ARGS) > .pytest-ray.log 2>&1 & beside=$$!; \
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not ray and not browser and not commands" $(PYTEST_ARGS); first=$$?; \
 	wait $$beside; second=$$?; cat .pytest-ray.log; rm -f .pytest-ray.log; \
 	for code in $$first $$second; do case $$code in 0|5) ;; *) exit $$code ;; esac; done
 
@@ -94,6 +97,9 @@ test-browser: $(TEST)
 	  exit 1; \
 	fi; \
 	CHROMIUM="$$browser" $(BIN)/python -m pytest -m browser $(PYTEST_ARGS)
+
+test-commands: $(TEST)
+	$(BIN)/python -m pytest -n 0 -m commands $(PYTEST_ARGS)
 
 lint: $(LINT)
 	$(BIN)/ruff check .
@@ -137,6 +143,14 @@ theory-table: $(TEST)
 
 class-tables: $(TEST)
 	$(BIN)/python -m tests.benchmarks.classes
+
+picture: $(BASE)
+	@out=$$(mktemp -d) && $(BIN)/distlandscape quickstart --out "$$out" && \
+	cp "$$out"/quickstart-*/figures/density.png docs/_static/spectrum.png; code=$$?; rm -rf "$$out"; exit $$code
+
+# In environments of its own, below a temporary folder; nothing is installed into .venv.
+release-check:
+	PYTHON="$(PYTHON)" sh tests/release.sh
 
 clean:
 	rm -rf $(VENV) build dist docs/_build docs/jupyter_execute

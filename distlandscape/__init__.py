@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from distlandscape import data, models, theory
     from distlandscape.errors import InputError
+    from distlandscape.from_python import run_study
     from distlandscape.objective import Objective
     from distlandscape.record import open_run
     from distlandscape.runtime import Fisher, GaussNewton, Hessian, Pool, Residual, gradient
@@ -32,6 +33,7 @@ _HOMES = {
     "theory": "",
     "open_run": "record",
     "overlap": "spectral",
+    "run_study": "from_python",
     "spectral_density": "spectral",
     "top_eigenpairs": "spectral",
     "trace": "spectral",
@@ -52,6 +54,7 @@ __all__ = [
     "models",
     "open_run",
     "overlap",
+    "run_study",
     "spectral_density",
     "theory",
     "top_eigenpairs",

@@ -5,14 +5,20 @@ Shapes: P parameters, k eigenpairs, D draws, M Krylov steps.
 
 from __future__ import annotations
 
+import importlib
 import math
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from scipy.special import stdtrit
+
+from distlandscape.display import Displayed, Shown, shortened
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 Array = npt.NDArray[np.float64]
 
@@ -43,8 +49,8 @@ class Trust:
         return asdict(self)
 
 
-@dataclass(frozen=True, eq=False)
-class Eigenpairs:
+@dataclass(frozen=True, eq=False, repr=False)
+class Eigenpairs(Displayed):
     """Ritz pairs of a symmetric operator, largest first.
 
     Attributes:
@@ -85,9 +91,42 @@ class Eigenpairs:
             }
         )
 
+    def plot(self, axes: Axes | None = None) -> Axes:
+        """Eigenvalues against rank, with residuals as error bars; hollow where not converged.
 
-@dataclass(frozen=True, eq=False)
-class SpectralDensity:
+        Args:
+            axes: where to draw; None: a new figure of pyplot.
+
+        Raises:
+            ImportError: matplotlib is missing.
+        """
+        return _draw("eigenpairs", self, axes)
+
+    def _shown(self) -> Shown:
+        low = len(self.eigenvalues) - self.top
+        names = [f"λ{i + 1}" for i in range(self.top)] + [f"λ−{low - i}" for i in range(low)]
+        cells = [
+            (name, f"{value:.6g}", f"{residual:.1e}", "yes" if good else "no")
+            for name, value, residual, good in zip(names, self.eigenvalues, self.residuals, self.converged, strict=True)
+        ]
+        trust = self.trust
+        missed = (
+            "" if trust.missed_probability is None else f" (probability of a miss ≤ {trust.missed_probability:.0e})"
+        )
+        return Shown(
+            f"Eigenpairs: {int(self.converged.sum())} of {len(cells)} converged, tol {self.tol:g}",
+            ("", "eigenvalue", "residual", "converged"),
+            shortened(cells[: self.top]) + shortened(cells[self.top :]),
+            [
+                ("status", f"{self.status}; {self.steps} steps, {self.passes} passes"),
+                ("certificate", f"relation {trust.relation:.1e}, symmetry {trust.symmetry:.1e}"),
+                ("copies", f"{trust.missed_copies}{missed}"),
+            ],
+        )
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SpectralDensity(Displayed):
     """Stochastic Lanczos quadrature of the eigenvalue density of H; weights sum to 1.
 
     Eigenvalues known one by one stand as atoms of weight 1/P; the draws measure the rest.
@@ -164,9 +203,40 @@ class SpectralDensity:
         """One row a node: draw, node, weight."""
         return pa.table({"draw": self.draw, "node": self.nodes, "weight": self.weights})
 
+    def plot(self, axes: Axes | None = None, *, bandwidth: float | None = None) -> Axes:
+        """The smoothed density on a logarithmic axis; known eigenvalues are marked.
 
-@dataclass(frozen=True)
-class Estimate:
+        Args:
+            axes: where to draw; None: a new figure of pyplot.
+            bandwidth: sd of the kernel, in units of eigenvalues; None: 2 % of the range.
+
+        Raises:
+            ImportError: matplotlib is missing.
+            ValueError: a bandwidth that is not positive.
+        """
+        return _draw("density", self, axes, bandwidth=bandwidth)
+
+    def _shown(self) -> Shown:
+        known = int((self.draw < 0).sum())
+        error = self.error()
+        scatter = "one draw, so its error is unknown" if math.isnan(error) else f"{error:.1e} of the range over draws"
+        below, one = self.cumulative([0.0])[0], float(self.weights @ self.nodes)
+        return Shown(
+            f"SpectralDensity of {self.dim:,} eigenvalues: {len(self.nodes)} nodes",
+            notes=[
+                ("range", f"{self.nodes[0]:.6g} to {self.nodes[-1]:.6g}"),
+                ("not positive", f"{100 * below:.1f} % of the weight"),
+                ("mean", f"{one:.6g}"),
+                ("known", f"{known} eigenvalues one by one"),
+                ("cost", f"draws: {self.draws}, of {self.steps} steps; {self.passes} passes"),
+                ("scatter", scatter),
+                *([("status", self.status)] if self.status else []),
+            ],
+        )
+
+
+@dataclass(frozen=True, repr=False)
+class Estimate(Displayed):
     """A stochastic estimate with its standard error (0 when exact).
 
     Attributes:
@@ -193,9 +263,21 @@ class Estimate:
         margin = float(stdtrit(degrees, (1 + level) / 2)) * self.stderr
         return self.value - margin, self.value + margin
 
+    def _shown(self) -> Shown:
+        if self.stderr == 0:
+            return Shown(f"Estimate: {self.value:.6g} (exact)", notes=self._notes())
+        low, high = self.interval()
+        told = [] if math.isnan(low) else [("95 %", f"{low:.6g} to {high:.6g}")]
+        error = "unknown" if math.isnan(self.stderr) else f"{self.stderr:.2g}"
+        return Shown(f"Estimate: {self.value:.6g}, standard error {error}", notes=[*told, *self._notes()])
 
-@dataclass(frozen=True)
-class Index:
+    def _notes(self) -> list[tuple[str, str]]:
+        cost = ("cost", f"{self.probes} probes, {self.passes} pass{'' if self.passes == 1 else 'es'}")
+        return [cost, *([("status", self.status)] if self.status else [])]
+
+
+@dataclass(frozen=True, repr=False)
+class Index(Displayed):
     """How many of P eigenvalues lie below a border, with a confidence interval.
 
     Attributes:
@@ -224,3 +306,24 @@ class Index:
     def fraction(self) -> tuple[float, float, float]:
         """Value and interval as shares of P."""
         return self.value / self.dim, self.low / self.dim, self.high / self.dim
+
+    def _shown(self) -> Shown:
+        return Shown(
+            f"Index: {self.value:,.0f} of {self.dim:,} eigenvalues below {self.below:g}",
+            notes=[
+                (f"{100 * self.level:g} %", f"{self.low:,.0f} to {self.high:,.0f}"),
+                ("status", self.status),
+            ],
+        )
+
+
+def _draw(kind: str, result: Any, axes: Axes | None, **options: Any) -> Axes:
+    """Named and not imported: drawing lies in a room above this one, and is slow to load."""
+    try:
+        drawing = importlib.import_module("distlandscape.report.of_results")
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] != "matplotlib":
+            raise
+        raise ImportError("plot() needs matplotlib, which is not installed; run: pip install matplotlib") from error
+    drawn: Axes = getattr(drawing, kind)(result, axes, **options)
+    return drawn

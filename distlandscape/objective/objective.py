@@ -92,6 +92,14 @@ class Objective:
         self._take_theta()
         self.outputs = check_sample(self)
 
+    def __repr__(self) -> str:
+        name = getattr(self.loss, "func", self.loss)
+        loss = getattr(name, "__name__", type(name).__name__)
+        return (
+            f"Objective({type(self.model).__name__}, {self.parameters:,} parameters, {self.samples:,} samples,"
+            f" loss {loss}, {str(self.dtype).removeprefix('torch.')})"
+        )
+
     @property
     def parameters(self) -> int:
         """P, the number of entries of θ."""
@@ -99,7 +107,7 @@ class Objective:
 
     @property
     def samples(self) -> int:
-        """N."""
+        """N, the number of samples."""
         return self.data.samples
 
     @property

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import yaml
 from safetensors.numpy import load_file, save_file
 
+from distlandscape.display import Displayed, Shown
 from distlandscape.errors import InputError
 from distlandscape.files import sha256, write_text, write_whole
 from distlandscape.record.lease import Lease
@@ -30,7 +31,7 @@ class Stage:
     values: dict[str, Any]
 
 
-class Run:
+class Run(Displayed):
     """One run directory.
 
     Layout: ``run.json`` (identity), ``config.yaml`` (resolved), ``log.jsonl`` (events), ``weights/``, ``stages/``
@@ -77,6 +78,21 @@ class Run:
                 f"{folder} is not a run directory (no readable run.json in it); give the folder of a run"
             ) from None
         return cls(folder.absolute(), identity)
+
+    def _shown(self) -> Shown:
+        ended = self.log.events("ended")
+        page = self.path / "report.html"
+        tables = sorted(file.stem for file in (self.path / "tables").glob("*.parquet"))
+        return Shown(
+            f"Run of {self.study}: {self.status}",
+            notes=[
+                *([("outcome", str(ended[-1]["detail"]))] if ended else []),
+                ("run id", self.run_id),
+                ("folder", str(self.path)),
+                *([("page", str(page))] if page.exists() else []),
+                *([("tables", ", ".join(tables))] if tables else []),
+            ],
+        )
 
     @property
     def run_id(self) -> str:

@@ -55,8 +55,11 @@ def density_panels(view: RunView) -> list[Panel]:
     left, right = float(everything.min()), float(everything.max())
     bulk = _bulk(view)
     if bulk is None or not 0 < bulk[1] - bulk[0] < SPIKE_WIDTH * (right - left):
-        return [_panel("whole", view, left, right, BULK)]
-    return [_panel("whole", view, left, right, SPIKE), _panel("bulk", view, *bulk, BULK)]
+        return [panel("whole", view.density, view.parameters, left, right, BULK)]
+    return [
+        panel("whole", view.density, view.parameters, left, right, SPIKE),
+        panel("bulk", view.density, view.parameters, *bulk, BULK),
+    ]
 
 
 def _bulk(view: RunView) -> tuple[float, float] | None:
@@ -78,15 +81,15 @@ def _bulk(view: RunView) -> tuple[float, float] | None:
     return float(min(inside)), float(max(inside))
 
 
-def _panel(kind: str, view: RunView, left: float, right: float, relative: float) -> Panel:
-    assert view.density is not None
+def panel(kind: str, nodes: Nodes, parameters: int | None, left: float, right: float, relative: float) -> Panel:
+    """The density between two eigenvalues, with a bandwidth relative to their distance."""
     width = right - left or max(abs(left), 1.0)
     bandwidth = relative * width
     grid = np.linspace(left - 4 * bandwidth, right + 4 * bandwidth, POINTS)
-    curves = _curves(view.density, grid, bandwidth)
+    curves = _curves(nodes, grid, bandwidth)
     mean = curves.mean(axis=0)
     peak = 1 / (bandwidth * np.sqrt(2 * np.pi))
-    one = None if view.parameters is None else float(peak / view.parameters)
+    one = None if parameters is None else float(peak / parameters)
     floor = one / 5 if one is not None else float(mean.max()) * 1e-6
     # A logarithmic axis has no place for 0, and what is far below the axis need not be told apart.
     mean, low, high = (np.maximum(curve, floor / 10) for curve in (mean, curves.min(axis=0), curves.max(axis=0)))

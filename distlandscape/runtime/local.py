@@ -47,6 +47,9 @@ class LocalRunner:
         self._on_event = on_event
         self._evaluator = Evaluator(default_device(), micro_batch, plan)
 
+    def __repr__(self) -> str:
+        return f"in this process, {self.threads} thread{'' if self.threads == 1 else 's'}"
+
     @property
     def threads(self) -> int:
         """Threads in use."""

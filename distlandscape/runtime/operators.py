@@ -51,6 +51,9 @@ class CurvatureOperator:
         self.dtype = objective.dtype
         self.passes = 0
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.objective!r}, {self.runner!r})"
+
     @property
     def space(self) -> Space:
         """Where vectors live: in the driver, or sharded over the workers of a pool."""

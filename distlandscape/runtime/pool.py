@@ -84,6 +84,9 @@ class Pool:
         self._crew = Crew(workers, self._resources, transport == "collective", (self.threads, plan), self._on_event)
         self._collective: Collective | None = None
 
+    def __repr__(self) -> str:
+        return f"Pool({self.workers} workers, {self.threads} threads each, transport {self.transport!r})"
+
     def __enter__(self) -> Pool:
         self._owns_ray = session.connect(self.workers * float(self._resources["num_cpus"]))
         try:

@@ -16,12 +16,14 @@ from distlandscape.spectral.known import known_vectors
 from distlandscape.spectral.lanczos import Lanczos, Ritz
 from distlandscape.spectral.lockstep import advance, group_size
 from distlandscape.spectral.space import Array, Operator, Vector
+from distlandscape.spectral.watch import watched
 
 ISOLATED = 1e-4  # residual over ‖H‖ at which a node from the end inward counts as an eigenvalue
 DRAW = 2**59  # probe numbers of the draws: a draw must not start where the run did that found the known pairs
 SIMPLE = 9.0  # largest weight·P a simple eigenvalue shows (χ² with one degree of freedom: 99.7 %)
 
 
+@watched
 def spectral_density(
     H: Operator,
     draws: int = 1,
@@ -49,7 +51,8 @@ def spectral_density(
             (``SpectralDensity.error``), is at most this; ``status`` says whether it was reached.
         max_draws: most draws with a target.
         known: eigenpairs of H found before; the converged ones are used.
-        journal: keeps the state and shows progress.
+        journal: keeps the state and shows progress; left out, a call of more than 2 s shows its progress on one line of
+            a terminal or notebook.
 
     Returns:
         Nodes and weights that sum to 1. Cost: draws advance side by side, as many as fit into 2 GiB of basis vectors,

@@ -21,10 +21,12 @@ from distlandscape.spectral.rows import SpaceRows
 from distlandscape.spectral.space import Operator
 from distlandscape.spectral.stopping import due, residual_bounds
 from distlandscape.spectral.warm import fresh_seed, warm_vector
+from distlandscape.spectral.watch import watched
 
 MARGIN = 3  # vectors a restart needs beside the wanted ones
 
 
+@watched
 def top_eigenpairs(
     H: Operator,
     k: int | tuple[int, int] = 10,
@@ -64,7 +66,8 @@ def top_eigenpairs(
             their vectors and a random one. Few products are saved unless the operators are very near to each other.
             The probability in ``trust`` holds as without: it is one of the check, whose start stays random and is
             drawn from a seed of its own, which ``start`` did not depend on.
-        journal: keeps the state for a resume and shows progress.
+        journal: keeps the state for a resume and shows progress; left out, a call of more than 2 s shows its progress
+            on one line of a terminal or notebook.
 
     Returns:
         Eigenvalues in descending order with eigenvectors (k, P); what did not converge is marked and ``status`` says

@@ -22,6 +22,7 @@ from distlandscape.runtime.clustering import clustering, freezing
 from distlandscape.runtime.local import default_device
 from distlandscape.runtime.measures import loss_accuracy_gradient
 from distlandscape.spectral import plane_curvature, top_eigenpairs, trace_and_frobenius
+from distlandscape.spectral.journal import SILENT
 from distlandscape.studies.goldilocks_point import given_point, radius_of, random_point
 from distlandscape.studies.hyperplane_task import training_samples
 from distlandscape.theory import RandomModel, plane_spectrum
@@ -153,7 +154,7 @@ def _outliers(H: Hessian, objective: Objective, config: RunConfig, seed: int) ->
     if k == 0:
         return [], "not asked for"
     steps = min(objective.parameters, 8 * k + 40)
-    found = top_eigenpairs(H, (k, k), TOL, "BE", max_steps=steps, seed=seed)
+    found = top_eigenpairs(H, (k, k), TOL, "BE", max_steps=steps, seed=seed, journal=SILENT)
     return [float(v) for v in found.eigenvalues], found.status
 
 

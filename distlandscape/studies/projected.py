@@ -14,6 +14,7 @@ from distlandscape.runtime import Hessian, loss_accuracy_gradient
 from distlandscape.runtime.along import moved
 from distlandscape.runtime.runner import Runner
 from distlandscape.spectral import top_eigenpairs
+from distlandscape.spectral.journal import SILENT
 from distlandscape.studies.context import StudyContext
 
 REFRESH = 10  # steps between new eigenvectors: the subspace turns along the way
@@ -47,7 +48,7 @@ def descend(
         if step == steps:
             break
         if variant != "full" and step % REFRESH == 0:
-            pairs = top_eigenpairs(Hessian(objective, runner), k, tol, seed=seed)
+            pairs = top_eigenpairs(Hessian(objective, runner), k, tol, seed=seed, journal=SILENT)
             passes += pairs.passes
             V_kP = torch.from_numpy(pairs.eigenvectors.numpy()).double()
         update_P = gradient_P.double()
