@@ -53,13 +53,13 @@ def density_panels(view: RunView) -> list[Panel]:
     known = [pairs.values for pairs in (view.top, view.lowest) if pairs is not None]
     everything = np.concatenate([view.density.node, *known])
     left, right = float(everything.min()), float(everything.max())
-    bulk = _bulk(view)
+    bulk = bulk_range(view)
     if bulk is None or not 0 < bulk[1] - bulk[0] < SPIKE_WIDTH * (right - left):
         return [_panel("whole", view, left, right, BULK)]
     return [_panel("whole", view, left, right, SPIKE), _panel("bulk", view, *bulk, BULK)]
 
 
-def _bulk(view: RunView) -> tuple[float, float] | None:
+def bulk_range(view: RunView) -> tuple[float, float] | None:
     """Where nearly all the weight of the draws lies, and what is known one by one below the C − 1 largest."""
     assert view.density is not None
     drawn = view.density.draw >= 0
@@ -83,7 +83,7 @@ def _panel(kind: str, view: RunView, left: float, right: float, relative: float)
     width = right - left or max(abs(left), 1.0)
     bandwidth = relative * width
     grid = np.linspace(left - 4 * bandwidth, right + 4 * bandwidth, POINTS)
-    curves = _curves(view.density, grid, bandwidth)
+    curves = draw_curves(view.density, grid, bandwidth)
     mean = curves.mean(axis=0)
     peak = 1 / (bandwidth * np.sqrt(2 * np.pi))
     one = None if view.parameters is None else float(peak / view.parameters)
@@ -93,7 +93,7 @@ def _panel(kind: str, view: RunView, left: float, right: float, relative: float)
     return Panel(kind, grid, mean, low, high, len(curves), bandwidth, relative, one, floor)
 
 
-def _curves(nodes: Nodes, grid: Array, bandwidth: float) -> Array:
+def draw_curves(nodes: Nodes, grid: Array, bandwidth: float) -> Array:
     """(D, g) density as each draw alone sees it; known eigenvalues belong to all of them."""
     draws = [d for d in np.unique(nodes.draw) if d >= 0]
     atoms = _smooth(nodes, nodes.draw < 0, grid, bandwidth)
