@@ -7,7 +7,7 @@
   const figureOf = (source) => document.getElementById(source.dataset.figure);
 
   for (const source of sources) {
-    const button = figureOf(source).querySelector("button");
+    const button = figureOf(source).querySelector(".download button");
     button.hidden = false;
     button.addEventListener("click", () =>
       saveCsv(JSON.parse(source.textContent), document.title + "-" + source.dataset.figure + ".csv"));
