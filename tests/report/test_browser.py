@@ -70,7 +70,7 @@ def test_the_page_shows_its_figures_in_a_sandboxed_frame_of_a_phones_width(brows
 
 def test_colours_follow_the_scheme(browser: Browser, tmp_path: Path) -> None:
     page = make_report(make_run(tmp_path, tables=("eigenvalues",)).path)
-    ink = "document.querySelector('.main-svg .xtick text').style.fill"
+    ink = "document.querySelector('.main-svg .ytick text').style.fill"
     with browser.tab() as tab:
         tab.open(page)
         assert tab.evaluate(ink) == "rgb(27, 31, 36)"
