@@ -1,4 +1,4 @@
-"""``distlandscape report``: make the figures and the page of a run directory anew."""
+"""``distlandscape report``: make the figures and the page of a run directory anew, or compare several."""
 
 from __future__ import annotations
 
@@ -6,32 +6,41 @@ import argparse
 import json
 
 from distlandscape.record.run import Run
-from distlandscape.report import make_report
+from distlandscape.report import make_comparison, make_report
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the command and its arguments."""
     parser = subparsers.add_parser(
         "report",
-        help="make the figures and the page of a run directory anew",
-        description="Draw what the run directory holds now, finished or not: figures/*.png and report.html.",
+        help="make the figures and the page of a run directory anew, or compare several runs",
+        description="Draw what the run directory holds now, finished or not: figures/*.png and report.html. Two or more"
+        " runs are laid over each other on one page, comparison.html, which begins with what differs.",
     )
-    parser.add_argument("run_dir", metavar="RUN", help="run directory")
+    parser.add_argument("run_dirs", metavar="RUN", nargs="+", help="run directory; several are compared")
+    parser.add_argument(
+        "--out", metavar="DIR", help="folder for figures and page (of one run: its own; of several: comparison)"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
     parser.set_defaults(run=run, stdout=None)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Make the report and say where it is.
+    """Make the report or the comparison and say where it is.
 
     Raises:
-        InputError: ``args.run_dir`` is not a run directory.
+        InputError: a path is not a run directory, or the runs have nothing in common.
     """
-    directory = Run.open(args.run_dir)
-    page = make_report(directory.path)
-    if args.json:
-        figures = [str(path) for path in sorted((directory.path / "figures").glob("*.png"))]
-        print(json.dumps({"run_id": directory.run_id, "report": str(page), "figures": figures}), file=args.stdout)
+    runs = [Run.open(path) for path in args.run_dirs]
+    if len(runs) == 1:
+        page, subject = make_report(runs[0].path, args.out), runs[0].path.name
+        told: dict[str, object] = {"run_id": runs[0].run_id}
     else:
-        print(f"the page of {directory.path.name} is {page}", file=args.stdout)
+        page = make_comparison([run.path for run in runs], args.out or "comparison")
+        told, subject = {"run_ids": [run.run_id for run in runs]}, f"{len(runs)} runs"
+    if args.json:
+        figures = [str(path) for path in sorted((page.parent / "figures").glob("*.png"))]
+        print(json.dumps({**told, "report": str(page), "figures": figures}), file=args.stdout)
+    else:
+        print(f"the page of {subject} is {page}", file=args.stdout)
     return 0

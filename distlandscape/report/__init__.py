@@ -1,5 +1,5 @@
 """Reads run directories only; makes figures and one self-contained page."""
 
-from distlandscape.report.make import make_report
+from distlandscape.report.make import make_comparison, make_report
 
-__all__ = ["make_report"]
+__all__ = ["make_comparison", "make_report"]

@@ -5,13 +5,14 @@ Shapes: r checkpoints, C classes, K eigenvalues, n samples.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
 
 from distlandscape.report.numbers import number
 from distlandscape.report.tables import Array, RunView
+from distlandscape.report.thinning import groups
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,7 +161,7 @@ def class_heat(view: RunView) -> Heat:
     """Cosines of the last checkpoint by logit and class."""
     values, logits, classes = _matrix(last_rows(view, "clustering"), "logit", "class", "cosine")
     names = [str(k) for k in logits], [str(c) for c in classes]
-    return Heat(values, *names, "logit", "class of both samples", "mean cosine", signed=True)
+    return _coarse(Heat(values, *names, "logit", "class of both samples", "mean cosine", signed=True))
 
 
 def overlap_heat(view: RunView) -> Heat:
@@ -169,7 +170,23 @@ def overlap_heat(view: RunView) -> Heat:
     values, ranks, classes = _matrix(table, "rank", "class", "own")
     size = dict(zip(table["rank"].to_pylist(), table["eigenvalue"].to_pylist(), strict=True))
     names = [f"λ{rank} = {number(size[rank], 3)}" for rank in ranks], [str(c) for c in classes]
-    return Heat(values, *names, "eigenvector of H", "class of the mean", "cos²", signed=False)
+    return _coarse(Heat(values, *names, "eigenvector of H", "class of the mean", "cos²", signed=False))
+
+
+def _coarse(heat: Heat) -> Heat:
+    """The same picture with neighbours averaged where there are more than a screen or a page can hold."""
+    rows, columns = (groups(count) for count in heat.values.shape)
+    if (len(rows), len(columns)) == heat.values.shape:
+        return heat
+    values = np.array([[np.nanmean(heat.values[r, c]) for c in columns] for r in rows])
+    row_names = [_span(heat.rows[one]) for one in rows]
+    column_names = [_span(heat.columns[one]) for one in columns]
+    label = f"{heat.value_label}, mean of neighbours"
+    return replace(heat, values=values, rows=row_names, columns=column_names, value_label=label)
+
+
+def _span(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
 
 
 def level_spectra(view: RunView) -> list[tuple[str, Array]]:

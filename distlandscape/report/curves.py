@@ -53,7 +53,7 @@ def density_panels(view: RunView) -> list[Panel]:
     known = [pairs.values for pairs in (view.top, view.lowest) if pairs is not None]
     everything = np.concatenate([view.density.node, *known])
     left, right = float(everything.min()), float(everything.max())
-    bulk = _bulk(view)
+    bulk = bulk_range(view)
     if bulk is None or not 0 < bulk[1] - bulk[0] < SPIKE_WIDTH * (right - left):
         return [panel("whole", view.density, view.parameters, left, right, BULK)]
     return [
@@ -62,7 +62,7 @@ def density_panels(view: RunView) -> list[Panel]:
     ]
 
 
-def _bulk(view: RunView) -> tuple[float, float] | None:
+def bulk_range(view: RunView) -> tuple[float, float] | None:
     """Where nearly all the weight of the draws lies, and what is known one by one below the C − 1 largest."""
     assert view.density is not None
     drawn = view.density.draw >= 0
@@ -86,7 +86,7 @@ def panel(kind: str, nodes: Nodes, parameters: int | None, left: float, right: f
     width = right - left or max(abs(left), 1.0)
     bandwidth = relative * width
     grid = np.linspace(left - 4 * bandwidth, right + 4 * bandwidth, POINTS)
-    curves = _curves(nodes, grid, bandwidth)
+    curves = draw_curves(nodes, grid, bandwidth)
     mean = curves.mean(axis=0)
     peak = 1 / (bandwidth * np.sqrt(2 * np.pi))
     one = None if parameters is None else float(peak / parameters)
@@ -96,7 +96,7 @@ def panel(kind: str, nodes: Nodes, parameters: int | None, left: float, right: f
     return Panel(kind, grid, mean, low, high, len(curves), bandwidth, relative, one, floor)
 
 
-def _curves(nodes: Nodes, grid: Array, bandwidth: float) -> Array:
+def draw_curves(nodes: Nodes, grid: Array, bandwidth: float) -> Array:
     """(D, g) density as each draw alone sees it; known eigenvalues belong to all of them."""
     draws = [d for d in np.unique(nodes.draw) if d >= 0]
     atoms = _smooth(nodes, nodes.draw < 0, grid, bandwidth)

@@ -27,7 +27,6 @@ def _along_training(
     return Figure(
         title,
         caption,
-        needs,
         lambda view: view.checkpoints is not None and needs in view.tables,
         lambda view: png_classes.step_panels(view, panels(view)),
         lambda view: interactive_classes.step_panels(view, panels(view)),
@@ -91,7 +90,6 @@ FIGURES = {
             "Random subspaces have about (C − 1)/P. Where eigenvalues C − 1 and C are close the space is not well"
             " defined, and turns for no reason.",
         ),
-        "overlaps",
         lambda view: "overlaps" in view.tables,
         lambda view: png_classes.heat(overlap_heat(view)),
         lambda view: interactive_classes.heat(overlap_heat(view)),
@@ -130,7 +128,7 @@ def _verdicts(view: RunView) -> list[Rows]:
         )
         for v in found
     ]
-    return [Rows("Claims and verdicts", head, rows), *_projected(view)]
+    return [Rows("Claims and verdicts", head, rows, ("verdict", "quantity", "why")), *_projected(view)]
 
 
 def _projected(view: RunView) -> list[Rows]:

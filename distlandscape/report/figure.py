@@ -20,7 +20,6 @@ class Figure:
     Attributes:
         title: what stands above it.
         caption: what it shows, and how it can mislead.
-        table: where its numbers are.
         there: whether it can be drawn.
         png: draws it for paper.
         plot: draws it for the page.
@@ -28,7 +27,6 @@ class Figure:
 
     title: str
     caption: tuple[str, str]
-    table: str
     there: Callable[[RunView], bool]
     png: Callable[[RunView], Drawing]
     plot: Callable[[RunView], Json]
@@ -44,11 +42,12 @@ class Notice:
 
 @dataclass(frozen=True)
 class Rows:
-    """A table that is folded away until it is asked for."""
+    """A table of texts."""
 
     title: str
     head: tuple[str, ...]
     rows: list[tuple[str, ...]]
+    words: tuple[str, ...] = ()  # names of columns that hold words, not numbers
 
 
 @dataclass(frozen=True)

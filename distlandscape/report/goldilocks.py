@@ -6,7 +6,7 @@ from typing import Any
 
 from distlandscape.report import interactive_zone, png_zone
 from distlandscape.report.figure import Figure, Notice, Rows, Sentence, StudyPage
-from distlandscape.report.numbers import number
+from distlandscape.report.numbers import number, with_error
 from distlandscape.report.plane_curves import rows
 from distlandscape.report.tables import RunView
 from distlandscape.report.train import percent
@@ -23,7 +23,6 @@ FIGURES = {
             " and the clustering of their gradients, and has no residual term: it can follow the ratio only where H is"
             " its Gauss-Newton term.",
         ),
-        "radii",
         lambda view: "radii" in view.tables,
         lambda view: png_zone.radius_panels(view, ratio_panels(view)),
         lambda view: interactive_zone.radius_panels(view, ratio_panels(view)),
@@ -37,7 +36,6 @@ FIGURES = {
             "All was measured in float64. A share of samples flat in float32 says what a measurement in float32 would"
             " have lost.",
         ),
-        "radii",
         lambda view: "radii" in view.tables,
         lambda view: png_zone.radius_panels(view, softmax_panels(view)),
         lambda view: interactive_zone.radius_panels(view, softmax_panels(view)),
@@ -51,7 +49,6 @@ FIGURES = {
             "A prediction takes trace and norm from as many products as the plane has dimensions; its centre is"
             " off by their error.",
         ),
-        "predicted",
         lambda view: "predicted" in view.tables and "radii" in view.tables,
         png_zone.plane,
         interactive_zone.plane,
@@ -65,7 +62,6 @@ FIGURES = {
             "Training needs steps as well as curvature: the learning rate grows with the radius, the number of steps"
             " does not, and other choices move the picture.",
         ),
-        "grid",
         lambda view: "grid" in view.tables,
         png_zone.grid,
         interactive_zone.grid,
@@ -89,12 +85,19 @@ def answer(view: RunView) -> Sentence:
     if not zones:
         return []
     zone: dict[str, Any] = zones[0]
-    low, high = (f"{zone[k]:.2g}" if zone[k] is not None else "beyond the radii measured" for k in ("low", "high"))
+    low = "the smallest radius measured" if zone["low"] is None else f"{zone['low']:.2g} times"
+    high = "the largest radius measured" if zone["high"] is None else f"{zone['high']:.2g} times Glorot's"
     return [
         ("Tr H/‖H‖_F is highest, ", False),
-        (f"{zone['ratio']:.3g}, at {zone['multiple']:.2g} times Glorot's radius", True),
-        (f"; it is at least half of that from {low} to {high} times Glorot's radius.", False),
+        (f"{_highest(view, zone)}, at {zone['multiple']:.2g} times Glorot's radius", True),
+        (f"; it is at least half of that from {low} to {high}.", False),
     ]
+
+
+def _highest(view: RunView, zone: dict[str, Any]) -> str:
+    """The highest ratio, with its standard error where the table tells it."""
+    own = [row for row in rows(view, "radii") if row["ratio"] == zone["ratio"]]
+    return with_error(zone["ratio"], own[0]["ratio_stderr"]) if own else number(zone["ratio"], 3)
 
 
 def doubts(view: RunView) -> list[Notice]:

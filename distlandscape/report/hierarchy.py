@@ -19,7 +19,6 @@ FIGURES = {
             " are no more than C of each; those of H and G2 are as converged as the status says. H holds the"
             " residual term and weight decay too.",
         ),
-        "levels",
         lambda view: "levels" in view.tables,
         png_classes.levels,
         interactive_classes.levels,
@@ -33,7 +32,6 @@ FIGURES = {
             " eigenvectors, and then an outlier belongs to several classes. The share in the span of all means is in"
             " the table below.",
         ),
-        "overlaps",
         lambda view: "overlaps" in view.tables,
         lambda view: png_classes.heat(overlap_heat(view)),
         lambda view: interactive_classes.heat(overlap_heat(view)),
@@ -45,7 +43,6 @@ FIGURES = {
             " around their means. A band, where there is one, is a standard error.",
             "A small share in the trace can still hold the largest eigenvalues: G0 and G1 have C directions, G3 many.",
         ),
-        "traces",
         lambda view: "traces" in view.tables and view.checkpoints is not None,
         lambda view: png_classes.step_panels(view, share_panels(view)),
         lambda view: interactive_classes.step_panels(view, share_panels(view)),
@@ -58,7 +55,6 @@ FIGURES = {
             "All on the samples measured. The linearised network was not trained: it is moved to the weights that the"
             " network itself was trained to.",
         ),
-        "checkpoints",
         lambda view: view.checkpoints is not None and "kernel_drift" in view.checkpoints,
         lambda view: png_classes.step_panels(view, kernel_panels(view)),
         lambda view: interactive_classes.step_panels(view, kernel_panels(view)),

@@ -21,7 +21,6 @@ FIGURES = {
             " the run says otherwise. Loss and accuracy are of held-out samples, at the end of training: more steps, or"
             " another learning rate, move the curve.",
         ),
-        "dimensions",
         lambda view: bool(sweeps(view, "accuracy")),
         png_planes.dimensions,
         interactive_planes.dimensions,
@@ -33,7 +32,6 @@ FIGURES = {
             "With few seeds a share of 0 or 1 excludes little. Where one plane serves all seeds of a dimension, the"
             " share is that plane's own and says nothing about others.",
         ),
-        "dimensions",
         lambda view: bool(sweeps(view, "success")),
         png_planes.success,
         interactive_planes.success,
@@ -44,7 +42,6 @@ FIGURES = {
             "Mean accuracy over the seeds of a dimension along training; at most four dimensions of the first kind.",
             "A curve that still rises at the end was cut off: its dimension may do better than the first figure says.",
         ),
-        "curves",
         lambda view: bool(sweeps(view, "accuracy")) and "curves" in view.tables,
         png_planes.curves,
         interactive_planes.curves,

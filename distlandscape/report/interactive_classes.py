@@ -6,7 +6,7 @@ import numpy as np
 
 from distlandscape.report.class_curves import CORNERS, LEVELS, Heat, StepPanel, level_spectra, simplex_pictures, steps
 from distlandscape.report.interactive_steps import place, step_axis
-from distlandscape.report.plotly_json import Json, axis, floats, heading, layout, logarithmic, trace
+from distlandscape.report.plotly_json import Json, axis, band, floats, heading, layout, logarithmic, trace
 from distlandscape.report.style import SERIES
 from distlandscape.report.tables import RunView
 
@@ -18,6 +18,7 @@ def step_panels(view: RunView, panels: list[StepPanel]) -> Json:
     height = 1 / (count + 0.15 * (count - 1))
     figure["xaxis"] = {**step_axis(step), "anchor": f"y{count if count > 1 else ''}"}
     data: list[Json] = []
+    named: set[tuple[str, str, bool]] = set()
     x = [place(s) for s in step]
     for index, panel in enumerate(panels):
         n, top = "" if not index else str(index + 1), 1 - 1.15 * height * index
@@ -27,15 +28,17 @@ def step_panels(view: RunView, panels: list[StepPanel]) -> Json:
         figure[f"yaxis{n}"] = axis(panel.label, (max(0.0, top - height), top), **limits)
         for curve in panel.curves:
             if curve.spread is not None:
-                edge: Json = {"line": {"width": 0}, "hoverinfo": "skip"}
-                low, high = curve.values - curve.spread, curve.values + curve.spread
-                data.append({**trace("lines", x, floats(low), **edge), "yaxis": f"y{n}"})
-                band = trace("lines", x, floats(high), fill="tonexty", fillcolor=f"@{curve.colour}-soft", **edge)
-                data.append({**band, "yaxis": f"y{n}"})
+                low, high = floats(curve.values - curve.spread), floats(curve.values + curve.spread)
+                area = band(x, low, high, curve.name or panel.label, curve.colour, customdata=floats(step))
+                data += [{**edge, "yaxis": f"y{n}"} for edge in area]
             line: Json = {"color": f"@{curve.colour}", "width": 2, "dash": "dash" if curve.dashed else "solid"}
             told = f"step %{{customdata:,}}<br>{curve.name or panel.label} %{{y:.4~g}}<extra></extra>"
             look: Json = {"line": line, "marker": {"size": 6}, "hovertemplate": told, "customdata": floats(step)}
-            drawn = trace("lines+markers", x, floats(curve.values), curve.name, **look)
+            # A name in two panels means the same, and stands in the legend once.
+            key = (curve.name, curve.colour, curve.dashed)
+            look["meta"] = curve.name or panel.label
+            drawn = trace("lines+markers", x, floats(curve.values), "" if key in named else curve.name, **look)
+            named.add(key)
             data.append({**drawn, "yaxis": f"y{n}"})
     return {"data": data, "layout": figure}
 
@@ -96,10 +99,21 @@ def simplex(view: RunView) -> Json:
         figure[f"xaxis{n}"] = axis("", (left, min(1.0, left + width)), anchor=f"y{n}", **hidden)
         figure[f"yaxis{n}"] = axis("", (0, 1), anchor=f"x{n}", scaleanchor=f"x{n}", **hidden)
         figure["annotations"].append(heading(picture.title, n))
-        data.append(trace("lines", floats(edge[:, 0]), floats(edge[:, 1]), "", n, line={"color": "@muted", "width": 1}))
+        data.append(
+            trace(
+                "lines",
+                floats(edge[:, 0]),
+                floats(edge[:, 1]),
+                "",
+                n,
+                hoverinfo="skip",
+                line={"color": "@muted", "width": 1},
+            )
+        )
         for k, colour in enumerate(SERIES[:3]):
             mine = picture.labels == k
             marks: Json = {"marker": {"size": 5, "opacity": 0.5, "color": f"@{colour}"}, "hoverinfo": "skip"}
+            marks["meta"] = f"class {k}"
             name = f"class {k}" if not index else ""
             data.append(trace("markers", floats(picture.x[mine]), floats(picture.y[mine]), name, n, **marks))
     return {"data": data, "layout": figure}

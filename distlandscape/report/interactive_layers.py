@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from distlandscape.report import words
 from distlandscape.report.layer_columns import layer_columns
 from distlandscape.report.plotly_json import Json, axis, floats, heading, layout, logarithmic, trace
 from distlandscape.report.tables import RunView
@@ -18,11 +17,11 @@ def layers(view: RunView) -> Json:
     figure["margin"]["t"] = 46
     rows: Json = {"tickvals": list(range(count)), "range": [count - 0.4, -0.6], "showgrid": False}
     scale = logarithmic() if (columns.values > 0).all() else {}
-    figure["xaxis"] = axis(words.EIGENVALUE, (0, 0.47), anchor="y", **scale)
+    figure["xaxis"] = axis("λ of the block", (0, 0.47), anchor="y", **scale)
     figure["yaxis"] = axis("", (0, 1), anchor="x", ticktext=columns.names, **rows)
-    figure["xaxis2"] = axis(words.SHARE, (0.53, 1), anchor="y2", zeroline=True, zerolinecolor="@muted")
+    figure["xaxis2"] = axis("% of the trace", (0.53, 1), anchor="y2", zeroline=True, zerolinecolor="@muted")
     figure["yaxis2"] = axis("", (0, 1), anchor="x2", showticklabels=False, matches="y", **rows)
-    figure["annotations"] += [heading("Largest eigenvalue of each block", ""), heading("Share of the trace", "2")]
+    figure["annotations"] += [heading("Largest eigenvalue", ""), heading("Share of the trace", "2")]
     data: list[Json] = []
     for flag in (True, False):
         mine = columns.converged == flag

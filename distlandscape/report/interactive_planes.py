@@ -71,4 +71,6 @@ def _sweeps(drawn: list[Sweep], named: bool) -> list[Json]:
 
 def _level(drawn: list[Sweep], level: float, name: str, dash: str) -> Json:
     ends = [min(float(one.dimension.min()) for one in drawn), max(float(one.dimension.max()) for one in drawn)]
-    return trace("lines", ends, [level] * 2, name, line={"color": "@ink", "width": 1.3, "dash": dash})
+    return trace(
+        "lines", ends, [level] * 2, name, meta=name or "full space", line={"color": "@ink", "width": 1.3, "dash": dash}
+    )

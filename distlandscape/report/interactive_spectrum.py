@@ -45,8 +45,10 @@ def _panel(view: RunView, panel: Panel, n: str) -> list[Json]:
     if panel.draws > 1:
         edge: Json = {"line": {"width": 0}, "hoverinfo": "skip", "legendgroup": "band"}
         name = words.draws_note(panel) if first else ""
-        traces.append(trace("lines", x, floats(panel.low), n=n, **edge))
-        traces.append(trace("lines", x, floats(panel.high), name, n, fill="tonexty", fillcolor="@blue-soft", **edge))
+        low, high = ({"meta": f"density, {end} of the draws"} for end in ("smallest", "largest"))
+        traces.append(trace("lines", x, floats(panel.low), n=n, **low, **edge))
+        filled: Json = {"fill": "tonexty", "fillcolor": "@blue-soft", **high}
+        traces.append(trace("lines", x, floats(panel.high), name, n, **filled, **edge))
     look: Json = {"line": {"color": "@blue", "width": 2, "simplify": False}, "legendgroup": "density"}
     hover = "λ = %{x:.4~g}<br>density %{y:.3~g}<extra></extra>"
     traces.append(trace("lines", x, floats(panel.mean), "density" if first else "", n, hovertemplate=hover, **look))
@@ -107,10 +109,13 @@ def eigenvalues(view: RunView) -> Json:
         n, below = ("", "3") if column == 0 else ("2", "4")
         span = [0.3, len(pairs.values) + 0.7]
         first = column == 0
+        ranks: Json = {"tickformat": "d", "nticks": 8 if first else 4, "tickangle": 0}
         scale = logarithmic() if name == "largest" and pairs.positive else {}
-        figure[f"xaxis{n}"] = axis("", domain, anchor=f"y{n}", range=span, nticks=8, showticklabels=False)
+        figure[f"xaxis{n}"] = axis(
+            "", domain, anchor=f"y{n}", range=span, nticks=8 if first else 4, showticklabels=False
+        )
         figure[f"yaxis{n}"] = axis("eigenvalue λ" if first else "", (0.46, 1.0), anchor=f"x{n}", **scale)
-        figure[f"xaxis{below}"] = axis("rank", domain, anchor=f"y{below}", range=span, tickformat="d", nticks=8)
+        figure[f"xaxis{below}"] = axis("rank", domain, anchor=f"y{below}", range=span, **ranks)
         title = words.RESIDUAL if first else ""
         figure[f"yaxis{below}"] = axis(title, (0.0, 0.38), anchor=f"x{below}", **residuals)
         figure["annotations"].append(heading(f"{name.capitalize()} {len(pairs.values)}", n))

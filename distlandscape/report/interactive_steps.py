@@ -9,9 +9,10 @@ import numpy as np
 
 from distlandscape.report import words
 from distlandscape.report.numbers import number
-from distlandscape.report.plotly_json import Json, axis, floats, layout, logarithmic, trace
+from distlandscape.report.plotly_json import Json, axis, band, floats, layout, logarithmic, trace
 from distlandscape.report.style import SERIES
 from distlandscape.report.tables import Array, Confinement, RunView
+from distlandscape.report.thinning import extremes
 
 LINEAR = 0.4  # length of the stretch from step 0 to 1, in decades
 
@@ -36,9 +37,7 @@ def _curve(curve: Confinement, colour: str) -> list[Json]:
     traces = [trace("lines", x, floats(curve.uniform), uniform, line={**solid, "dash": "dot"}, **shown)]
     low, high = floats(curve.share - curve.share_stderr), floats(curve.share + curve.share_stderr)
     if None not in low:
-        edge: Json = {"line": {"width": 0}, "hoverinfo": "skip", **group}
-        traces.append(trace("lines", x, low, **edge))
-        traces.append(trace("lines", x, high, fill="tonexty", fillcolor=f"@{colour}-soft", **edge))
+        traces += band(x, low, high, f"share null, {name}", colour, customdata=floats(curve.step), **group)
     share = floats(curve.share)
     if any(value is not None for value in share):
         traces.append(trace("lines", x, share, "share null ± 1 se", line={**solid, "dash": "dash"}, **shown))
@@ -81,19 +80,27 @@ def training(view: RunView) -> Json:
     losses = np.concatenate([loss, kept.get("loss", []), kept.get("test_loss", [])])
     scale = logarithmic() if (losses > 0).all() else {}
     figure["yaxis"] = axis("loss", domains[0], **scale)
-    data = [_line(step, loss, "", "loss", words.BATCHES, line={"color": "@blue", "width": 1}, opacity=0.6)]
+    at = np.array([place(s) for s in step])
+    kept_losses, kept_rates = extremes(at, loss), extremes(at, rate)
+    batches = words.BATCHES if len(kept_losses) == len(loss) else f"{words.BATCHES}, extremes of each stretch"
+    look: Json
+    thin: Json = {"line": {"color": "@blue", "width": 1}, "opacity": 0.6}
+    data = [_line(step[kept_losses], loss[kept_losses], "", "loss", batches, **thin)]
     for prefix, (label, colour, _) in words.MEASURED_ON.items():
         if f"{prefix}loss" in kept:
             marks: Json = {"marker": {"color": f"@{colour}", "size": 8}}
             data.append(_line(kept["step"], kept[f"{prefix}loss"], "", "loss", label, "markers", **marks))
             if classes:
-                look: Json = {"line": {"color": f"@{colour}", "width": 2}, "marker": {"size": 7}}
+                look = {"line": {"color": f"@{colour}", "width": 2}, "marker": {"size": 7}}
                 accuracy = kept[f"{prefix}accuracy"]
-                data.append(_line(kept["step"], accuracy, "2", f"accuracy, {label}", "", "lines+markers", **look))
+                data.append(
+                    _line(kept["step"], accuracy, "2", f"accuracy, {label}", "", "lines+markers", meta=label, **look)
+                )
     if classes:
         figure["yaxis2"] = axis("accuracy", domains[1], range=[-0.03, 1.03])
     figure[f"yaxis{last}"] = axis(words.RATE, domains[-1], rangemode="tozero")
-    data.append(_line(step, rate, str(last), words.RATE, line={"color": "@green", "width": 2}))
+    look = {"line": {"color": "@green", "width": 2}}
+    data.append(_line(step[kept_rates], rate[kept_rates], str(last), words.RATE, **look))
     return {"data": data, "layout": figure}
 
 

@@ -64,8 +64,9 @@ def growth(view: RunView) -> Json:
         for n, line, dots in (("", sweep.outlier, sweep.drawn), ("2", sweep.ratio, sweep.drawn_ratio)):
             name = sweep.name if not n else ""
             drawn: Json = {"line": {"color": f"@{colour}", "width": 2}, **group}
+            drawn["meta"] = f"{sweep.name}, predicted"
             data.append({**trace("lines", x, floats(line), name, **drawn), "yaxis": f"y{n}"})
-            marks: Json = {"marker": {"size": 6, "color": f"@{colour}"}, **group}
+            marks: Json = {"marker": {"size": 6, "color": f"@{colour}"}, "meta": f"{sweep.name}, one draw", **group}
             data.append({**trace("markers", x, floats(dots), **marks), "yaxis": f"y{n}"})
     return {"data": data, "layout": figure}
 
@@ -86,11 +87,11 @@ def planes(view: RunView) -> Json:
         bars: Json = {"type": "bar", "x": floats(centres), "y": floats(picture.heights), "name": "one draw"}
         bars |= {"width": floats(np.diff(picture.edges)), "marker": {"color": "@blue-soft"}, "showlegend": not index}
         data.append({**bars, "xaxis": f"x{n}", "yaxis": f"y{n}"})
-        circle: Json = {"line": {"color": "@ink", "width": 1.6}}
+        circle: Json = {"line": {"color": "@ink", "width": 1.6}, "meta": "semicircle of the bulk"}
         name = "semicircle of the bulk" if not index else ""
         data.append(trace("lines", floats(picture.grid), floats(picture.semicircle), name, n, **circle))
         low = np.full(len(picture.beyond), 0.04 * float(picture.semicircle.max()))
-        own: Json = {"marker": {"size": 6, "color": "@blue"}}
+        own: Json = {"marker": {"size": 6, "color": "@blue"}, "meta": "the draw's own"}
         data.append(
             trace("markers", floats(picture.beyond), floats(low), "the draw's own" if not index else "", n, **own)
         )

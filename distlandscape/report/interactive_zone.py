@@ -51,7 +51,7 @@ def grid(view: RunView) -> Json:
     data: list[Json] = []
     for index, picture in enumerate(pictures):
         n, left = "" if not index else str(index + 1), 1.14 * width * index
-        figure[f"xaxis{n}"] = axis(RADIUS, (left, min(1.0, left + width)), anchor=f"y{n}", **logarithmic())
+        figure[f"xaxis{n}"] = axis("radius |θ|", (left, min(1.0, left + width)), anchor=f"y{n}", **logarithmic())
         limits = float(picture.dimension_edges[0]), float(picture.dimension_edges[-1])
         title = "dimension of the plane d" if not index else ""
         figure[f"yaxis{n}"] = axis(title, (0, 1), anchor=f"x{n}", **logarithmic(*limits))
@@ -64,6 +64,7 @@ def grid(view: RunView) -> Json:
                 "x": floats(picture.radius_edges),
                 "y": floats(picture.dimension_edges),
                 "z": [floats(row) for row in picture.accuracy],
+                "meta": {"x": floats(picture.radii), "y": floats(picture.dimensions)},
                 "zmin": 0,
                 "zmax": 1,
                 "colorscale": [[0, "@paper"], [1, "@blue"]],
@@ -71,8 +72,9 @@ def grid(view: RunView) -> Json:
                 "colorbar": {"title": {"text": "accuracy, held out", "side": "right"}, "thickness": 12},
             }
         )
-        name = "" if index else "2√d = Tr H/‖H‖_F"
-        look: Json = {"line": {"color": "@vermillion", "width": 2}}
+        meta = "2√d = Tr H/‖H‖_F"
+        name = "" if index else meta
+        look: Json = {"line": {"color": "@vermillion", "width": 2}, "meta": meta}
         data.append(
             trace("lines+markers", floats(picture.line_radius), floats(picture.line_dimension), name, n, **look)
         )

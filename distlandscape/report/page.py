@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 from collections.abc import Iterator
 from typing import Any
 
-import jinja2
-import pyarrow as pa
-import pyarrow.csv as pc
 import yaml
-from markupsafe import Markup
-from plotly.offline import get_plotlyjs
 
 from distlandscape.record.mlflow_values import redact
-from distlandscape.report import story, style, words
+from distlandscape.report import story, words
 from distlandscape.report.figure import StudyPage
+from distlandscape.report.html import png_uri, render_page
 from distlandscape.report.numbers import as_known, number, with_error
 from distlandscape.report.pages import study_page
 from distlandscape.report.tables import Measured, Pairs, RunView
@@ -36,18 +30,11 @@ TRUST = {
 
 def render(view: RunView, images: dict[str, bytes]) -> str:
     """The page's HTML; ``images`` are the PNG figures, for print and where scripts do not run."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("distlandscape", "report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     page = study_page(view.study)
     gaps = [] if not view.result else [page.parts[name] for name in page.missing(view) if name in page.optional]
-    return environment.get_template("page.html.j2").render(
+    return render_page(
+        "page.html.j2",
         name=view.name,
-        study=view.study,
         subject=_subject(view, page),
         size=_size(view),
         answer=page.answer(view),
@@ -62,28 +49,7 @@ def render(view: RunView, images: dict[str, bytes]) -> str:
         trust=[(key, _value(value), TRUST.get(key, "")) for key, value in (view.result.get("trust") or {}).items()],
         provenance=[(key, redact(_value(value))) for key, value in _provenance(view)],
         configuration=redact(yaml.safe_dump(view.config, sort_keys=False, allow_unicode=True)),
-        themes={"light": style.LIGHT, "dark": style.DARK},
-        json=_json,
-        plotly=Markup(get_plotlyjs().replace("</script", "<\\/script")),
     )
-
-
-def _json(value: Any) -> Markup:
-    """JSON that cannot end the script element it stands in."""
-    text = json.dumps(value, allow_nan=False, separators=(",", ":"))
-    for character in "<>&\u2028\u2029":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return Markup(text)
-
-
-def _uri(kind: str, content: bytes) -> str:
-    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
-
-
-def _csv(table: pa.Table) -> bytes:
-    buffer = io.BytesIO()
-    pc.write_csv(table, buffer)
-    return buffer.getvalue()
 
 
 def _figures(view: RunView, page: StudyPage, images: dict[str, bytes]) -> list[dict[str, Any]]:
@@ -93,8 +59,7 @@ def _figures(view: RunView, page: StudyPage, images: dict[str, bytes]) -> list[d
             "title": figure.title,
             "caption": figure.caption,
             "plot": figure.plot(view),
-            "image": _uri("image/png", images[name]),
-            "csv": _uri("text/csv;charset=utf-8", _csv(view.tables[figure.table])),
+            "image": png_uri(images[name]),
         }
         for name, figure in page.drawn(view).items()
     ]

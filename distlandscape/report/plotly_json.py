@@ -73,6 +73,14 @@ def trace(mode: str, x: Any, y: Any, name: str = "", n: str = "", **more: Any) -
     return {"type": "scatter", "mode": mode, "x": x, "y": y, **where, **more}
 
 
+def band(x: Any, low: Any, high: Any, name: str, colour: str, **more: Any) -> list[Json]:
+    """The area from ``low`` to ``high``; in the figure's CSV its two edges carry the name."""
+    edge: Json = {"line": {"width": 0}, "hoverinfo": "skip", **more}
+    fill: Json = {"fill": "tonexty", "fillcolor": f"@{colour}-soft"}
+    lower = trace("lines", x, low, meta=f"{name}, lower edge", **edge)
+    return [lower, trace("lines", x, high, meta=f"{name}, upper edge", **fill, **edge)]
+
+
 def heading(text: str, n: str = "") -> Json:
     """A title above the left end of a panel."""
     at = {"x": 0, "y": 1, "xref": f"x{n} domain", "yref": f"y{n} domain", "xanchor": "left", "yanchor": "bottom"}

@@ -27,7 +27,6 @@ FIGURES = {
             "Smoothing spreads the peak at zero to both sides, so do not count negative eigenvalues on the curve; a"
             " bump as wide as the bandwidth may be a single node. The C − 1 line is a guide, not a finding.",
         ),
-        "density",
         lambda view: view.density is not None,
         png_spectrum.density,
         interactive_spectrum.density,
@@ -40,7 +39,6 @@ FIGURES = {
             "A small residual says that some eigenvalue lies this close; it does not say that none was missed, nor"
             " that other samples would give the same value. Hollow marks have not converged: do not quote them.",
         ),
-        "eigenvalues",
         lambda view: view.top is not None or view.lowest is not None,
         png_spectrum.eigenvalues,
         interactive_spectrum.eigenvalues,
@@ -54,7 +52,6 @@ FIGURES = {
             " beside the diagonal, which are not here. Shares need not be positive where the matrix is indefinite, and"
             " add up to 100 % only if all layers were measured.",
         ),
-        "layers",
         lambda view: "layers" in view.tables,
         png_layers.layers,
         interactive_layers.layers,
@@ -67,7 +64,6 @@ FIGURES = {
             "Compare with the dashed line, not the dotted one: every real network beats k/P. A single gradient scatters"
             " around the dashed line, and where eigenvalues k and k + 1 are close the space is not well defined.",
         ),
-        "confinement",
         lambda view: bool(view.confinement),
         png_steps.confinement,
         interactive_steps.confinement,
@@ -79,7 +75,6 @@ FIGURES = {
             "Lines join the checkpoints and say nothing of what lies between them. Loss and accuracy are those of"
             " the samples measured, not of held-out data.",
         ),
-        "checkpoints",
         lambda view: view.checkpoints is not None and len(view.checkpoints["step"]) > 1,
         png_steps.checkpoints,
         interactive_steps.checkpoints,

@@ -1,4 +1,4 @@
-"""Colours of figures and page by their role: Okabe-Ito, which the colour-blind can tell apart."""
+"""Colours of figures and page by their role, from Okabe-Ito: the colour-blind can tell them apart."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ LIGHT = {
     "blue": "#0072b2",
     "vermillion": "#d55e00",
     "green": "#009e73",
-    "purple": "#aa4499",
+    "purple": "#b5558f",
     "blue-soft": "#0072b229",
     "vermillion-soft": "#d55e0029",
     "green-soft": "#009e7329",
-    "purple-soft": "#aa449929",
+    "purple-soft": "#b5558f29",
     "muted-soft": "#5c66701a",
 }
 

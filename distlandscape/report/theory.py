@@ -25,7 +25,6 @@ FIGURES = {
             "One draw scatters. The prediction holds where C is far below N and D; the C − 1 outliers come from equal"
             " lengths of the cluster means, which real networks need not have.",
         ),
-        "model_spectrum",
         lambda view: "model_spectrum" in view.tables and bool(view.result),
         png_theory.spectrum,
         interactive_theory.spectrum,
@@ -38,7 +37,6 @@ FIGURES = {
             "A single draw scatters by about ±0.1 at ten classes; only means over many draws compare with theory. The"
             " prediction is for labels sampled from the model.",
         ),
-        "draws",
         lambda view: "draws" in view.tables and bool(view.result),
         png_theory.confinement,
         interactive_theory.confinement,
@@ -51,7 +49,6 @@ FIGURES = {
             "At fixed σ_c the outlier only falls; it rises and falls for 0 < α < 1, and never falls for α ≥ 1. Tr/‖·‖_F"
             " falls with σ_z only through finite N. Neither follows from the model without a growth law.",
         ),
-        "growth",
         lambda view: "growth" in view.tables,
         png_theory.growth,
         interactive_theory.growth,
@@ -65,7 +62,6 @@ FIGURES = {
             " its strength in a plane and may drown in the semicircle; where there are not far fewer outliers than d,"
             " they lean on each other and spread further than the lines.",
         ),
-        "planes",
         lambda view: "planes" in view.tables and bool(view.result),
         png_theory.planes,
         interactive_theory.planes,
@@ -106,7 +102,7 @@ def _rows(view: RunView) -> list[Rows]:
         predicted = result["predicted"][name]
         told = "none" if predicted is None else number(predicted, 5)
         rows.append((label, told, with_error(result["measured"][column], result["stderr"][column])))
-    return [Rows("Predicted and measured", ("quantity", "predicted", "mean of draws"), rows), *_sets(view)]
+    return [Rows("Predicted and measured", ("quantity", "predicted", "mean of draws"), rows)]
 
 
 def _sets(view: RunView) -> list[Rows]:
@@ -136,6 +132,7 @@ PAGE = StudyPage(
     },
     optional=("growth", "planes"),
     doubts=lambda view: [],
-    folded=_rows,
+    folded=_sets,
     of_a_network=False,
+    first=_rows,
 )

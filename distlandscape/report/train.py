@@ -20,7 +20,6 @@ FIGURES = {
             " checkpoints in eval mode. All losses include the weight decay. How well the network does on other samples"
             " is told by held-out ones alone.",
         ),
-        "training",
         lambda view: view.training is not None,
         png_steps.training,
         interactive_steps.training,

@@ -39,9 +39,11 @@ class Panel:
 
 @dataclass(frozen=True, eq=False)
 class GridPicture:
-    """Accuracy over radius and dimension: edges of cells (m + 1,), (n + 1,), values (n, m), boundary of the zone."""
+    """Accuracy (n, m) over radii (m,) and dimensions (n,), edges of the cells around them, boundary of the zone."""
 
     title: str
+    radii: Array
+    dimensions: Array
     radius_edges: Array
     dimension_edges: Array
     accuracy: Array
@@ -147,11 +149,11 @@ def grids(view: RunView) -> list[GridPicture]:
         dims, multiples = (sorted({key[i] for key in mine}) for i in (0, 1))
         if not mine:
             continue
-        values = np.array([[mine.get((d, m), np.nan) for m in multiples] for d in dims])
+        cells = np.array([[mine.get((d, m), np.nan) for m in multiples] for d in dims])
         line = [known[m] for m in multiples if known[m]["largest_positive_plane"] is not None]
         boundary = (np.array([row[k] for row in line]) for k in ("radius", "largest_positive_plane"))
-        edges = (_edges([known[m]["radius"] for m in multiples]), _edges([float(d) for d in dims]))
-        pictures.append(GridPicture(f"trainings {name}", *edges, values, *boundary))
+        r, d = np.array([known[m]["radius"] for m in multiples]), np.array(dims, dtype=np.float64)
+        pictures.append(GridPicture(name, r, d, _edges(r), _edges(d), cells, *boundary))
     return pictures
 
 
@@ -165,7 +167,7 @@ def _line(
     return Line(name, x, y, bars, colour, dashed)
 
 
-def _edges(centres: list[float]) -> Array:
+def _edges(centres: Array) -> Array:
     """Edges of cells around values on a logarithmic axis."""
     logs = np.log(centres)
     between = (logs[1:] + logs[:-1]) / 2

@@ -25,7 +25,7 @@ def page_of(run: Run) -> Path:
 def source_of(page: Path) -> str:
     """The page without plotly's own script."""
     text = page.read_text(encoding="utf-8")
-    start = text.index("<script>", text.index('id="themes"'))
+    start = text.index('<script type="text/plain" id="plotly">')
     return text[:start] + text[text.index("</script>", start) :]
 
 

@@ -1,4 +1,4 @@
-"""The pages of class geometry: finished, cut off, unconverged, with many classes, and in a browser."""
+"""The pages of class geometry: finished, cut off, unconverged, with many classes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from distlandscape.report.page import render
 from distlandscape.report.style import LIGHT
 from distlandscape.report.tables import load
 from tests.report.reading import figures_of, words_of
-from tests.report.test_browser import browse
 
 STEP = (0, 22, 500)
 COSINES = ("q_slsc", "q_sldc", "q_sl", "q_dl", "q_dl_same_sample")
@@ -151,15 +150,3 @@ def test_a_run_under_way(tmp_path: Path, study: str, kept: set[str]) -> None:
     page = page_alone(class_run(tmp_path, study, kept=kept, status=None))
     assert set(figures_of(page)) == kept
     assert "This run has not ended." in words_of(page)
-
-
-@pytest.mark.browser
-@pytest.mark.parametrize("study", FIGURES)
-def test_the_page_is_drawn_in_a_browser(tmp_path: Path, study: str) -> None:
-    document, console = browse(make_report(class_run(tmp_path, study).path), tmp_path / "profile")
-    assert console == []
-    parts = dict(re.findall(r'<figure id="(\w+)" class="live">(.*?)</figure>', document, re.DOTALL))
-    assert list(parts) == FIGURES[study]
-    for name, part in parts.items():
-        layer = "hm" if name in ("clustering", "overlaps") else "scatterlayer"
-        assert f'class="{layer}' in part or f"{layer}" in part, name

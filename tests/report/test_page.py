@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import base64
 import json
 import re
 import subprocess
@@ -60,16 +59,6 @@ def test_the_page_loads_nothing(tmp_path: Path) -> None:
     assert all(load.startswith("data:") for load in loads)
     assert not re.search(r"url\(|@import|<link|<iframe", source)
     assert "default-src 'none'" in source
-
-
-def test_each_figure_offers_its_data(tmp_path: Path) -> None:
-    run = make_run(tmp_path)
-    source = source_of(page_of(run))
-    links = re.findall(r'<a href="data:text/csv;charset=utf-8;base64,([^"]*)" download="([^"]*)">', source)
-    assert [name for _, name in links] == [f"{run.path.name}-{name}.csv" for name in FIGURES]
-    lines = base64.b64decode(links[1][0]).decode().splitlines()
-    assert lines[0] == '"end","index","eigenvalue","residual","converged"'
-    assert float(lines[1].split(",")[2]) == run.result["eigenvalues"][0]
 
 
 @pytest.mark.parametrize("colours", [LIGHT, DARK])

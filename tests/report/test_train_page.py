@@ -11,14 +11,12 @@ import matplotlib.image
 import numpy as np
 import plotly.graph_objects as go
 import pyarrow as pa
-import pytest
 
 from distlandscape.config import RunConfig
 from distlandscape.record.run import Run
 from distlandscape.report import make_report
 from distlandscape.report.style import LIGHT
 from tests.report.reading import figures_of, words_of
-from tests.report.test_browser import browse
 
 KEPT = (0, 1, 10, 100)
 
@@ -101,13 +99,3 @@ def test_a_diverged_training_is_not_offered_for_resume(tmp_path: Path) -> None:
     seen = words_of(make_report(run.path))
     assert "This run failed. training diverged; lower train.learning_rate. To resume it would end alike." in seen
     assert "distlandscape resume" not in seen
-
-
-@pytest.mark.browser
-@pytest.mark.parametrize("held_out", [False, True])
-def test_the_page_is_drawn_in_a_browser(tmp_path: Path, held_out: bool) -> None:
-    document, console = browse(make_report(train_run(tmp_path, held_out=held_out).path), tmp_path / "profile")
-    assert console == []
-    parts = dict(re.findall(r'<figure id="(\w+)" class="live">(.*?)</figure>', document, re.DOTALL))
-    assert set(parts) == {"training"}
-    assert "scatterlayer" in parts["training"]
