@@ -56,7 +56,7 @@ def execute(run: Run, config: RunConfig, work: Work, make_page: MakePage) -> Out
     with run.lease(), _terminable():
         run.log.repair()
         run.log.append("started", pid=os.getpid(), workers=config.runtime.workers, job=job_id())
-        with Progress() as progress:
+        with Progress(run.write_progress) as progress:
             progress.say(f"run directory: {run.path}")
             progress.say(f"after an interruption: distlandscape resume {shlex.quote(str(run.path))}")
             if mirror.push() and mirror.run_id is not None and not run.stages():
@@ -111,6 +111,8 @@ def make_runner(run: Run, config: RunConfig, progress: Progress) -> AbstractCont
         plan=plan,
         on_event=event,
     )
+    pool = runner
+    progress.workers = lambda: len(pool.pids)
     return runner
 
 
