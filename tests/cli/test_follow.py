@@ -18,7 +18,14 @@ from tests.report.fabricate import make_run
 def test_it_serves_until_ctrl_c_and_says_where_the_run_is(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     command = [sys.executable, "-m", "distlandscape.cli.main", "report", str(run.path), "--follow"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
+    )
+    try:
         assert process.stdout is not None
         found = re.search(r"http://127\.0\.0\.1:\d+/\?token=\S+", process.stdout.readline())
         assert found
@@ -27,9 +34,12 @@ def test_it_serves_until_ctrl_c_and_says_where_the_run_is(tmp_path: Path) -> Non
             assert run.path.name in answer.read().decode()
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
-        assert process.returncode == 0
-        assert out == f"the run directory is {run.path}\n"
-        assert err == ""
+    finally:
+        process.kill()
+        process.communicate()
+    assert process.returncode == 0
+    assert out == f"the run directory is {run.path}\n"
+    assert err == ""
 
 
 @pytest.mark.parametrize(

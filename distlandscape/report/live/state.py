@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 from distlandscape.record.lease import held
@@ -14,7 +13,8 @@ from distlandscape.report.figure import StudyPage
 from distlandscape.report.live.convergence import convergence
 from distlandscape.report.live.density import density_so_far, draws_under_way
 from distlandscape.report.live.pursuit import Course, Pursuit, pursuit
-from distlandscape.report.live.stages import stage_under_way, stages_done
+from distlandscape.report.live.stages import stages_done
+from distlandscape.report.live.status import clock, status_of
 from distlandscape.report.numbers import as_known, number
 from distlandscape.report.page import subject
 from distlandscape.report.pages import study_page
@@ -77,7 +77,7 @@ class Follower:
             "name": now.name,
             "subject": subject(now, page),
             "themes": {"light": style.LIGHT, "dark": style.DARK},
-            **_status(run, now, found),
+            **status_of(run, now, found),
             "report": self.report is not None,
             "pairs": [] if found is None else _pairs(found, now),
             "figures": self._figures(run, now, page, found),
@@ -85,7 +85,7 @@ class Follower:
                 {"title": t.title, "head": t.head, "rows": t.rows} for t in (*page.first(now), *page.folded(now))
             ],
             "stages": stages_done(run),
-            "faults": [[_clock(e["time"]), redact(str(e["text"]))] for e in run.log.events("fault")[-FAULTS:]],
+            "faults": [[clock(e["time"]), redact(str(e["text"]))] for e in run.log.events("fault")[-FAULTS:]],
         }
 
     def _figures(self, run: Run, now: RunView, page: StudyPage, found: Pursuit | None) -> list[Json]:
@@ -106,65 +106,6 @@ def _figure(name: str, title: str, caption: tuple[str, str], plot: Json) -> Json
     return {"name": name, "title": title, "caption": caption, "plot": plot}
 
 
-def _status(run: Run, now: RunView, found: Pursuit | None) -> Json:
-    """One line on how the run is, whether it goes on, and what is known of its course."""
-    going = now.status == "running"
-    alive = held(run.path)
-    told = run.progress if going else {}
-    stage = stage_under_way(run) if going else None
-    text = redact(str(told.get("now") or ""))
-    if not going:
-        headline = f"The run has ended ({now.status})" + (f": {redact(now.detail).rstrip('.')}." if now.detail else ".")
-    elif not alive:
-        headline = "No process works on this run now: it was cut off, and can be resumed."
-    else:
-        headline = f"The run goes on: {text or stage or 'it has begun'}."
-    facts = [("Status", now.status if alive or not going else "cut off")]
-    if stage is not None:
-        facts.append(("Stage", stage))
-    if found is not None and going:
-        facts.append(("Lanczos", found.words))
-    facts += _progress(told, alive)
-    started = run.log.events("started")
-    if started and going and alive:
-        facts.append(("Running for", _duration(time.time() - float(started[-1]["time"]))))
-    workers = _workers(told, started)
-    if workers and going:
-        facts.append(("Workers", workers))
-    trials = sum(len(event["outcome"]["members"]) for event in run.log.events("trial"))
-    if trials:
-        facts.append(("Trainings and points", f"{trials:,} done"))
-    facts.append(("Run directory", str(run.path)))
-    share = told["done"] / told["planned"] if told.get("planned") and alive else None
-    return {
-        "status": now.status,
-        "going": going and alive,
-        "headline": headline,
-        "facts": facts,
-        "share": None if share is None else min(1.0, share),
-    }
-
-
-def _progress(told: Json, alive: bool) -> list[tuple[str, str]]:
-    if not told:
-        return []
-    facts = []
-    if told.get("planned"):
-        facts.append(("Done", f"{told['done']:,.0f} of about {told['planned']:,.0f} units of work"))
-    if told.get("left") is not None and alive:
-        end = float(told["time"]) + float(told["left"])
-        facts.append(("Expected end", f"{_clock(end)}, in {_duration(max(0.0, end - time.time()))}"))
-    facts.append(("Last news", f"{_duration(max(0.0, time.time() - float(told['time'])))} ago"))
-    return facts
-
-
-def _workers(told: Json, started: list[Json]) -> str:
-    wanted = started[-1].get("workers") if started else None
-    if told.get("workers") is not None:
-        return f"{told['workers']} alive of {wanted}"
-    return "none: it computes in its own process" if wanted == 0 else ""
-
-
 def _pairs(found: Pursuit, now: RunView) -> list[Json]:
     """A table for each end."""
     tables = []
@@ -179,17 +120,3 @@ def _cells(pairs: Pairs) -> tuple[list[str], list[str], list[str]]:
     known = zip(pairs.values, pairs.residuals, pairs.converged, strict=True)
     values = [as_known(v, r) if good else number(v, 3) for v, r, good in known]
     return values, [number(r, 2) for r in pairs.residuals], [number(r, 2) for r in pairs.relative]
-
-
-def _clock(moment: float) -> str:
-    """A time of day on this machine, with the day where it is another one."""
-    then = time.localtime(moment)
-    today = time.localtime()[:3] == then[:3]
-    return time.strftime("%H:%M:%S" if today else "%Y-%m-%d %H:%M:%S", then)
-
-
-def _duration(seconds: float) -> str:
-    minutes, hours = seconds / 60, seconds / 3600
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{minutes:.0f} min" if minutes < 100 else f"{hours:.1f} h"

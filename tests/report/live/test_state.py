@@ -106,6 +106,16 @@ def test_progress_workers_faults_stages_and_trials(tmp_path: Path) -> None:
     assert state["faults"][0][1] == "worker 1 was lost; see https://host/x"
 
 
+def test_the_progress_of_an_earlier_attempt_is_not_told(tmp_path: Path) -> None:
+    run = begin(tmp_path)
+    run.write_progress({"now": "step 7", "done": 30.0, "planned": 120.0, "left": 600.0, "workers": 1})
+    run.log.append("started", workers=2)
+    with run.lease():
+        state = Follower(run.path).state()
+    assert state["headline"] == "The run goes on: it has begun."
+    assert state["share"] is None
+
+
 def test_a_run_without_a_living_process_was_cut_off(tmp_path: Path) -> None:
     run = begin(tmp_path)
     run.write_progress({"now": "step 7", "done": 3.0, "planned": 12.0, "left": 600.0, "workers": None})
