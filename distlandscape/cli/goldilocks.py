@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from distlandscape.cli.study import add_study_options, all_assignments, finish, page_maker
+from distlandscape.cli.study import add_study_options, all_assignments, figure_maker, finish, page_maker
 from distlandscape.config import load_config
 
 
@@ -31,5 +31,5 @@ def run(args: argparse.Namespace) -> int:
     config = load_config(args.config, [*all_assignments(args), *point])
     from distlandscape.studies.runner import run_study
 
-    finish(run_study("goldilocks", config, Path(args.out), page_maker()), args)
+    finish(run_study("goldilocks", config, Path(args.out), page_maker(), figure_maker()), args)
     return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from distlandscape.cli.study import add_study_options, all_assignments, finish, page_maker
+from distlandscape.cli.study import add_study_options, all_assignments, figure_maker, finish, page_maker
 from distlandscape.config import load_config
 
 
@@ -25,6 +25,6 @@ def run(args: argparse.Namespace) -> int:
     config = load_config(args.config, all_assignments(args))
     from distlandscape.studies.runner import run_study
 
-    outcome = run_study("hierarchy", config, Path(args.out), page_maker())
+    outcome = run_study("hierarchy", config, Path(args.out), page_maker(), figure_maker())
     finish(outcome, args)
     return 0 if outcome.converged else 3

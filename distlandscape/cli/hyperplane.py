@@ -6,7 +6,7 @@ import argparse
 import re
 from pathlib import Path
 
-from distlandscape.cli.study import add_study_options, all_assignments, finish, page_maker
+from distlandscape.cli.study import add_study_options, all_assignments, figure_maker, finish, page_maker
 from distlandscape.config import load_config
 from distlandscape.errors import InputError
 
@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
     config = load_config(args.config, [*all_assignments(args), *_budget(args.budget)])
     from distlandscape.studies.runner import run_study
 
-    outcome = run_study("hyperplane", config, Path(args.out), page_maker())
+    outcome = run_study("hyperplane", config, Path(args.out), page_maker(), figure_maker())
     finish(outcome, args)
     return 0 if outcome.converged else 3
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from distlandscape.cli.study import add_study_options, all_assignments, finish, page_maker
+from distlandscape.cli.study import add_study_options, all_assignments, figure_maker, finish, page_maker
 from distlandscape.config import load_config
 
 SETTINGS = (
@@ -34,5 +34,5 @@ def run(args: argparse.Namespace) -> int:
     config = load_config(args.config, [*SETTINGS, *all_assignments(args)])
     from distlandscape.studies.runner import run_study
 
-    finish(run_study("quickstart", config, Path(args.out), page_maker()), args)
+    finish(run_study("quickstart", config, Path(args.out), page_maker(), figure_maker()), args)
     return 0

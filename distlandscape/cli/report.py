@@ -1,10 +1,12 @@
-"""``distlandscape report``: make the figures and the page of a run directory anew, or compare several."""
+"""``distlandscape report``: make the figures and the page of a run directory anew, follow a run, or compare several."""
 
 from __future__ import annotations
 
 import argparse
 import json
 
+from distlandscape.cli.follow import follow
+from distlandscape.errors import InputError
 from distlandscape.record.run import Run
 from distlandscape.report import make_comparison, make_report
 
@@ -13,14 +15,17 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Declare the command and its arguments."""
     parser = subparsers.add_parser(
         "report",
-        help="make the figures and the page of a run directory anew, or compare several runs",
+        help="make the figures and the page of a run directory anew, follow a run, or compare several",
         description="Draw what the run directory holds now, finished or not: figures/*.png and report.html. Two or more"
-        " runs are laid over each other on one page, comparison.html, which begins with what differs.",
+        " runs are laid over each other on one page, comparison.html, which begins with what differs. With --follow"
+        " write nothing, but serve a page that shows the run as it goes on, to this machine only.",
     )
     parser.add_argument("run_dirs", metavar="RUN", nargs="+", help="run directory; several are compared")
     parser.add_argument(
         "--out", metavar="DIR", help="folder for figures and page (of one run: its own; of several: comparison)"
     )
+    parser.add_argument("-f", "--follow", action="store_true", help="serve a live page of one run until Ctrl-C")
+    parser.add_argument("--port", metavar="N", type=int, help="port of the live page (a free one)")
     parser.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
     parser.set_defaults(run=run, stdout=None)
 
@@ -29,8 +34,12 @@ def run(args: argparse.Namespace) -> int:
     """Make the report or the comparison and say where it is.
 
     Raises:
-        InputError: a path is not a run directory, or the runs have nothing in common.
+        InputError: a path is not a run directory, the runs have nothing in common, or options do not go together.
     """
+    if args.follow:
+        return follow(args)
+    if args.port is not None:
+        raise InputError("--port is that of the live page; add --follow")
     runs = [Run.open(path) for path in args.run_dirs]
     if len(runs) == 1:
         page, subject = make_report(runs[0].path, args.out), runs[0].path.name

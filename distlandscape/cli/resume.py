@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from distlandscape.cli.service import add_service_options, jobs_of, print_json, state_of
-from distlandscape.cli.study import finish, page_maker
+from distlandscape.cli.study import figure_maker, finish, page_maker
 from distlandscape.errors import InputError
 from distlandscape.record.run import Run
 
@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     found = find_unfinished(Path(args.run_dir))
     from distlandscape.studies.runner import resume_study
 
-    outcome = resume_study(found, page_maker(), args.workers)
+    outcome = resume_study(found, page_maker(), args.workers, figure_maker())
     finish(outcome, args)
     return 0 if outcome.converged or found.study == "quickstart" else 3
 

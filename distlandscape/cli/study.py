@@ -69,3 +69,10 @@ def page_maker() -> Callable[[Path], Path]:
     from distlandscape.report import make_report
 
     return make_report
+
+
+def figure_maker() -> Callable[[Path], dict[str, bytes]]:
+    """Draws what of a run is under way."""
+    from distlandscape.report.live.images import images_so_far
+
+    return images_so_far

@@ -77,6 +77,15 @@ class Lease:
             os.utime(self.path)
 
 
+def held(folder: Path) -> bool:
+    """Whether some process that lives holds the lease of a run directory, seen from any machine."""
+    path = folder / "lease.json"
+    try:
+        return _alive(_parse(path.read_text()), time.time() - path.stat().st_mtime)
+    except FileNotFoundError:
+        return False
+
+
 def _parse(text: str) -> dict[str, object]:
     """The holder's lines, or {} while it is still writing them."""
     try:

@@ -54,3 +54,25 @@ class EventLog:
             file.truncate(len(whole))
             os.fsync(file.fileno())
         return True
+
+
+class FollowedLog(EventLog):
+    """The log of a run that another process writes, as of the last ``refresh``; no line is read twice."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._known: list[dict[str, Any]] = []
+        self._read = 0
+
+    def events(self, kind: str | None = None) -> list[dict[str, Any]]:
+        """See EventLog.events."""
+        return [event for event in list(self._known) if kind is None or event["event"] == kind]
+
+    def refresh(self) -> None:
+        """Read what was written since the last time."""
+        with self._lock, self.path.open("rb") as file:
+            file.seek(self._read)
+            new = file.read()
+            new = new[: new.rfind(b"\n") + 1]  # a torn line is written anew, from the same place
+            self._known += [json.loads(line) for line in new.split(b"\n")[:-1]]
+            self._read += len(new)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+import tempfile
+import threading
 import time
-from collections.abc import Iterator, Sequence
-from pathlib import PurePosixPath
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from distlandscape.files import write_text
@@ -39,6 +41,7 @@ class MlflowMirror:
         self._client: Any = None
         self._state = self._load()
         self._failed = self._retried = False
+        self._lock = threading.Lock()  # images come from a thread of their own
 
     @property
     def run_id(self) -> str | None:
@@ -62,14 +65,26 @@ class MlflowMirror:
         Raises:
             ImportError: MLflow is not installed.
         """
-        if self._failed and (self._retried or not final):
-            return False
-        self._retried = self._failed
-        import_mlflow()
-        snapshot = collect(self.run)
+        with self._lock:
+            if self._failed and (self._retried or not final):
+                return False
+            self._retried = self._failed
+            import_mlflow()
+            snapshot = collect(self.run)
+            return self._attempt(lambda: self._send(snapshot))
+
+    def push_images(self, images: dict[str, bytes]) -> bool:
+        """Send PNG images by name, of a run that goes on, to where its figures will be; True when they were sent.
+
+        Does nothing before the first ``push``, and where that failed.
+        """
+        with self._lock:
+            return not self._failed and self.run_id is not None and self._attempt(lambda: self._send_images(images))
+
+    def _attempt(self, send: Callable[[], None]) -> bool:
         try:
             with quiet():
-                self._send(snapshot)
+                send()
         except Exception as error:  # whatever a server, a proxy or a driver comes up with must not stop a run
             self._client = None
             if not self._failed:
@@ -203,6 +218,15 @@ class MlflowMirror:
             else:
                 self._client.log_artifact(self.run_id, str(self.run.path / name), None if folder == "." else folder)
             sent[name] = digest
+
+    def _send_images(self, images: dict[str, bytes]) -> None:
+        if self._client is None:
+            self._client = connect(self.uri)
+        with tempfile.TemporaryDirectory() as folder:
+            for name, image in images.items():
+                file = Path(folder, f"{name}.png")
+                file.write_bytes(image)
+                self._client.log_artifact(self.run_id, str(file), "figures")
 
     def _set_status(self, parent: Any, snapshot: Snapshot) -> None:
         if snapshot.status == "RUNNING" and parent.info.status != "RUNNING":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -34,9 +35,10 @@ class Stage:
 class Run(Displayed):
     """One run directory.
 
-    Layout: ``run.json`` (identity), ``config.yaml`` (resolved), ``log.jsonl`` (events), ``weights/``, ``stages/``
-    (committed outcomes), ``training/`` and ``basis/`` (state of the training, Krylov vectors of the stage under way),
-    ``tables/`` (Parquet), ``figures/`` (PNG), ``result.json``, ``report.html``.
+    Layout: ``run.json`` (identity), ``config.yaml`` (resolved), ``log.jsonl`` (events), ``progress.json`` (where it
+    is, for who looks on), ``weights/``, ``stages/`` (committed outcomes), ``training/`` and ``basis/`` (state of the
+    training, Krylov vectors of the stage under way), ``tables/`` (Parquet), ``figures/`` (PNG), ``result.json``,
+    ``report.html``.
     """
 
     def __init__(self, path: Path, identity: dict[str, Any]) -> None:
@@ -170,6 +172,23 @@ class Run(Displayed):
     def stages(self) -> list[str]:
         """Names of the committed stages, oldest first."""
         return [str(event["name"]) for event in self.log.events("stage")]
+
+    def write_progress(self, now: dict[str, Any]) -> None:
+        """Say where the run is, for who looks on; it is no part of the record, so nothing waits for the disk."""
+        file = self.path / "progress.json"
+        with contextlib.suppress(OSError):
+            part = file.with_name(".progress.json.part")
+            part.write_text(json.dumps({"time": time.time(), **now}), encoding="utf-8")
+            part.replace(file)
+
+    @property
+    def progress(self) -> dict[str, Any]:
+        """What ``write_progress`` said last; empty where it never did."""
+        try:
+            now: dict[str, Any] = json.loads((self.path / "progress.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return now
 
     def write_table(self, name: str, table: pa.Table) -> None:
         """Store ``tables/NAME.parquet``."""

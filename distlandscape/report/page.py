@@ -35,7 +35,7 @@ def render(view: RunView, images: dict[str, bytes]) -> str:
     return render_page(
         "page.html.j2",
         name=view.name,
-        subject=_subject(view, page),
+        subject=subject(view, page),
         size=_size(view),
         answer=page.answer(view),
         notices=story.notices(view, page),
@@ -65,15 +65,15 @@ def _figures(view: RunView, page: StudyPage, images: dict[str, bytes]) -> list[d
     ]
 
 
-def _subject(view: RunView, page: StudyPage) -> str:
+def subject(view: RunView, page: StudyPage) -> str:
     """What was measured, of which model, on which data."""
     model = view.result.get("model") or (view.config.get("model") or {}).get("name")
     data = view.result.get("data") or (view.config.get("data") or {}).get("source")
     on = f" on {data}" if data else ""
-    subject = page.subject(view)
+    measured = page.subject(view)
     if not page.of_a_network:
-        return subject
-    return redact(f"{subject} of {model}{on}" if model else f"{subject}{on}")
+        return measured
+    return redact(f"{measured} of {model}{on}" if model else f"{measured}{on}")
 
 
 def _size(view: RunView) -> list[str]:

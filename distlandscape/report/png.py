@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 
 import matplotlib as mpl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -17,6 +18,14 @@ def figures(view: RunView) -> dict[str, bytes]:
     """PNG images by name, of those figures whose tables are there."""
     with mpl.rc_context(RC):
         return {name: _png(figure.png(view)) for name, figure in study_page(view.study).drawn(view).items()}
+
+
+def drawn(draw: Callable[[], Figure], title: str) -> bytes:
+    """One figure as PNG, with a title above it."""
+    with mpl.rc_context(RC):
+        figure = draw()
+        figure.suptitle(title)
+        return _png(figure)
 
 
 def _png(figure: Figure) -> bytes:

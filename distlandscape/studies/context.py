@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -111,10 +112,15 @@ class StudyContext:
         self.run, self.config, self.objective, self.test_objective = run, config, objective, test_objective
         self.runner, self.progress, self.mirror = runner, progress, mirror
 
-    def stage(self, name: str, compute: Callable[[RunJournal], Stage]) -> Stage:
-        """The committed outcome of a stage, computed now if it is not there yet."""
+    def stage(self, name: str, compute: Callable[[RunJournal], Stage], **aim: Any) -> Stage:
+        """The committed outcome of a stage, computed now if it is not there yet.
+
+        ``aim`` is what a reader of the log needs to follow it: of eigenpairs ``top``, ``low`` and ``tol``, of
+        everything that has Lanczos runs ``dim``.
+        """
         done = self.run.stage(name)
         if done is None:
+            self.run.log.append("begun", name=name, **aim)
             self.progress.update(name)
             done = self._computed(name, compute)
         return done

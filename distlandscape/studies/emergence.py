@@ -176,6 +176,7 @@ def _density(context: StudyContext, objective: Objective, point: Point) -> Spect
         lambda journal: pack(
             spectral_density(operator, 1, e.density_steps, e.seed, known=point.pairs, journal=journal)
         ),
+        dim=objective.parameters,
     )
     density = unpack(SpectralDensity, found)
     context.progress.tick(density.passes)

@@ -77,7 +77,8 @@ def measure_point(context: StudyContext, objective: Objective, index: int, learn
     def eigenpairs(journal: RunJournal) -> Stage:
         return pack(top_eigenpairs(hessian, k, e.tol, max_steps=e.max_steps, seed=e.seed, journal=journal))
 
-    pairs = unpack(Eigenpairs, context.stage(f"eigenpairs-{index:03d}", eigenpairs))
+    aim = {"top": k, "low": 0, "tol": e.tol, "dim": objective.parameters}
+    pairs = unpack(Eigenpairs, context.stage(f"eigenpairs-{index:03d}", eigenpairs, **aim))
     context.progress.tick(pairs.passes)
     good = int(np.argmin(np.append(pairs.converged[: pairs.top], False)))
     vectors = pairs.eigenvectors[:good]

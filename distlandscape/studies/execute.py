@@ -22,6 +22,7 @@ from distlandscape.record.run import Run
 from distlandscape.runtime import LocalRunner, Pool
 from distlandscape.runtime.plan import ProductPlan
 from distlandscape.runtime.runner import Runner
+from distlandscape.studies.figures import Draw, FiguresSoFar
 from distlandscape.studies.progress import Progress
 from distlandscape.studies.provenance import job_id
 
@@ -44,8 +45,10 @@ class Outcome:
         return self.run.status == "done"
 
 
-def execute(run: Run, config: RunConfig, work: Work, make_page: MakePage) -> Outcome:
+def execute(run: Run, config: RunConfig, work: Work, make_page: MakePage, draw: Draw | None = None) -> Outcome:
     """Do the work of a run, under its lease, and record how it ends.
+
+    With ``draw`` the mirror is sent figures of what is under way.
 
     Raises:
         RunLockedError: another process holds the run.
@@ -56,13 +59,14 @@ def execute(run: Run, config: RunConfig, work: Work, make_page: MakePage) -> Out
     with run.lease(), _terminable():
         run.log.repair()
         run.log.append("started", pid=os.getpid(), workers=config.runtime.workers, job=job_id())
-        with Progress() as progress:
+        with Progress(run.write_progress) as progress:
             progress.say(f"run directory: {run.path}")
             progress.say(f"after an interruption: distlandscape resume {shlex.quote(str(run.path))}")
             if mirror.push() and mirror.run_id is not None and not run.stages():
                 run.adopt_id(mirror.run_id)
             try:
-                result = work(progress, mirror.push)
+                with nullcontext() if draw is None else FiguresSoFar(run, draw, mirror):
+                    result = work(progress, mirror.push)
             except BaseException as error:
                 _end_badly(run, error, progress, make_page, mirror)
                 raise
@@ -111,6 +115,8 @@ def make_runner(run: Run, config: RunConfig, progress: Progress) -> AbstractCont
         plan=plan,
         on_event=event,
     )
+    pool = runner
+    progress.workers = lambda: len(pool.pids)
     return runner
 
 

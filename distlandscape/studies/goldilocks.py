@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import math
 from collections.abc import Callable
@@ -68,7 +69,7 @@ def measure(
     With ``goldilocks.point`` the point is measured too, and nothing is trained.
     """
     g, P = config.goldilocks, objective.parameters
-    sweep = Sweep(run, runner, perform, progress)
+    sweep = Sweep(run, runner, perform, progress, write_tables=functools.partial(write_tables, run))
     tasks = _Tasks(config, objective.data, test)
     points, trainings = tasks.points(), tasks.trainings() if g.point is None else []
     given = tasks.given()

@@ -137,11 +137,13 @@ def _measure_checkpoint(
     def eigenpairs(journal: RunJournal) -> Stage:
         return pack(top_eigenpairs(operator, k, h.tol, max_steps=h.max_steps, seed=h.seed, journal=journal))
 
-    pairs = unpack(Eigenpairs, context.stage(f"eigenpairs-{index:03d}", eigenpairs))
+    aim = {"top": k, "low": 0, "tol": h.tol, "dim": objective.parameters}
+    pairs = unpack(Eigenpairs, context.stage(f"eigenpairs-{index:03d}", eigenpairs, **aim))
     context.progress.tick(pairs.passes)
     levels = context.stage(f"levels-{index:03d}", lambda _: _levels(context, objective, pairs))
     context.progress.tick(levels.values["passes"])
-    between = context.stage(f"between-{index:03d}", lambda journal: _between(context, objective, k, journal))
+    aim["top"] = _between_rank(objective, k)
+    between = context.stage(f"between-{index:03d}", lambda journal: _between(context, objective, k, journal), **aim)
     context.progress.tick(between.values["passes"])
     return pairs, levels, between, unpack(Freezing, frozen)
 
@@ -166,10 +168,14 @@ def _levels(context: StudyContext, objective: Objective, pairs: Eigenpairs) -> S
     return Stage(arrays, {**values, "passes": traces.passes + means.passes})
 
 
+def _between_rank(objective: Objective, k: int) -> int:
+    """How many of k eigenvalues of G2 are not zero by its rank."""
+    return min(k, objective.outputs * (objective.outputs - 2), objective.parameters)
+
+
 def _between(context: StudyContext, objective: Objective, k: int, journal: RunJournal) -> Stage:
     """Leading eigenvalues of G2, which has rank C (C − 2) at most."""
-    h, C = context.config.hierarchy, objective.outputs
-    count = min(k, C * (C - 2), objective.parameters)
+    h, count = context.config.hierarchy, _between_rank(objective, k)
     if not count:
         return Stage({"eigenvalues": np.empty(0), "residuals": np.empty(0)}, {"status": "converged", "passes": 0})
     operator = BetweenLogits(objective, context.runner)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -74,7 +75,8 @@ def measure(
     h, P = config.hyperplane, objective.parameters
     series = [(kind, burn_in) for kind in h.kinds for burn_in in h.burn_in]
     dims = {one: coarse_grid(config, P) for one in series}
-    sweep = Sweep(run, runner, perform, progress, h.budget_trainings, h.budget_minutes)
+    tables = functools.partial(write_tables, run, config)
+    sweep = Sweep(run, runner, perform, progress, h.budget_trainings, h.budget_minutes, tables)
     packs = _Packs(config, objective.data, test, P)
     most = h.seeds * (1 + sum(len(grid) + 2 * h.rounds for grid in dims.values()))
     progress.plan(most - sum(len(outcome["members"]) for outcome in sweep.outcomes))

@@ -39,7 +39,8 @@ def measure_layers(
         block = objective.with_parameters([glob.escape(name) for name in names])
         operator = make_operator(block)
         # By number: the name of a module may hold what a file's name may not.
-        stage = context.stage(f"layer-{number:03d}", partial(_measure, context, operator))
+        aim = {"top": 1, "low": 0, "tol": context.config.spectrum.tol, "dim": block.parameters}
+        stage = context.stage(f"layer-{number:03d}", partial(_measure, context, operator), **aim)
         rows.append(_row(layer, block.parameters, stage.values, whole))
         if "nodes" in stage.arrays:
             columns = zip(*(stage.arrays[name].tolist() for name in ("draw", "nodes", "weights")), strict=True)

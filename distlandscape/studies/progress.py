@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
+from collections.abc import Callable
 from types import TracebackType
+from typing import Any
 
 from rich.console import Console
 from rich.status import Status
 
 PLAIN_SECONDS = 5.0
+TOLD_SECONDS = 2.0
 
 
 class Progress:
@@ -17,9 +21,18 @@ class Progress:
 
     The expected end is the time so far scaled by the share of planned work done; the plan is a count of units that
     the study sets and ticks off.
+
+    Args:
+        tell: told the same every few seconds: what is done ``now``, units ``done`` and ``planned``, seconds ``left``
+            (None: unknown), ``workers`` alive (None: unknown).
+
+    Attributes:
+        workers: counts the workers that are alive, where there are any.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tell: Callable[[dict[str, Any]], object] = lambda now: None) -> None:
+        self.workers: Callable[[], int | None] = lambda: None
+        self._tell, self._told = tell, -math.inf
         self._console = Console(stderr=True, highlight=False)
         self._status: Status | None = None
         self._began = self._shown = time.monotonic()
@@ -63,16 +76,21 @@ class Progress:
     def update(self, text: str) -> None:
         """What is being done now."""
         now = time.monotonic()
-        line = f"{text} · {now - self._began:.0f} s{self._remaining(now)}"
+        left = self._left(now)
+        if now - self._told >= TOLD_SECONDS:
+            self._told = now
+            done = {"done": self._done + self._part, "planned": self._planned}
+            self._tell({"now": text, **done, "left": left, "workers": self.workers()})
+        line = f"{text} · {now - self._began:.0f} s" + ("" if left is None else f", about {left:.0f} s left")
         if self._status is not None:
             self._status.update(line)
         elif now - self._shown >= PLAIN_SECONDS:
             self._shown = now
             print(line, file=sys.stderr, flush=True)  # noqa: T201
 
-    def _remaining(self, now: float) -> str:
+    def _left(self, now: float) -> float | None:
+        """Seconds until the planned end; None where nothing is planned, or nothing done yet."""
         done = self._done + self._part
         if done <= 0 or self._planned <= done:
-            return ""
-        left = (now - self._clock) * (self._planned - done) / done
-        return f", about {left:.0f} s left"
+            return None
+        return (now - self._clock) * (self._planned - done) / done

@@ -29,6 +29,7 @@ from distlandscape.studies import (
 from distlandscape.studies.checkpoints import check_training, steps_trained, trained_checkpoints
 from distlandscape.studies.context import StudyContext, build_objective
 from distlandscape.studies.execute import MakePage, Outcome, execute, make_runner
+from distlandscape.studies.figures import Draw
 from distlandscape.studies.given import given_checkpoints
 from distlandscape.studies.progress import Progress
 from distlandscape.studies.provenance import git_commit, provenance, versions
@@ -83,8 +84,8 @@ SWEEPS: dict[str, SweepStudy] = {"hyperplane": hyperplane, "goldilocks": goldilo
 CHECKPOINTS = {"train": 10, "clustering": 5, EMERGENCE: 9}  # where none are asked for; 1 in the other studies
 
 
-def run_study(study: str, config: RunConfig, out: Path, make_page: MakePage) -> Outcome:
-    """Check everything, make a run directory in ``out`` and measure.
+def run_study(study: str, config: RunConfig, out: Path, make_page: MakePage, draw: Draw | None = None) -> Outcome:
+    """Check everything, make a run directory in ``out`` and measure; ``draw``: see ``execute``.
 
     Raises:
         InputError: something the user gave is wrong; no worker was started.
@@ -98,7 +99,7 @@ def run_study(study: str, config: RunConfig, out: Path, make_page: MakePage) -> 
         theory.check(config)
         digests = {"config": config.digest()}
         run = Run.create(out, study, config.model_dump(mode="json"), {**identity, "digests": digests})
-        return _theory(run, config, make_page)
+        return _theory(run, config, make_page, draw)
     check_training(config)
     with imported(config, out, study) as stores:
         objective, other = _objectives(config, stores)
@@ -110,11 +111,11 @@ def run_study(study: str, config: RunConfig, out: Path, make_page: MakePage) -> 
     identity |= {"stores": stores.identity(), "digests": digests}
     run = Run.create(out, study, config.model_dump(mode="json"), identity)
     if study in SWEEPS:
-        return _sweep(run, config, objective, stores, make_page)
-    return _network(run, config, objective, other, make_page)
+        return _sweep(run, config, objective, stores, make_page, draw)
+    return _network(run, config, objective, other, make_page, draw)
 
 
-def resume_study(run: Run, make_page: MakePage, workers: int | None = None) -> Outcome:
+def resume_study(run: Run, make_page: MakePage, workers: int | None = None, draw: Draw | None = None) -> Outcome:
     """Go on with an interrupted run, with another number of workers if given; the numbers are the same bits.
 
     Raises:
@@ -134,16 +135,16 @@ def resume_study(run: Run, make_page: MakePage, workers: int | None = None) -> O
         raise InputError(f"the run {run.path} failed, and would fail again: {why}")
     _use_threads(config)
     if run.study == THEORY:
-        return _theory(run, config, make_page)
+        return _theory(run, config, make_page, draw)
     stores = Stores.reopened(run.identity["stores"])
     if run.study in SWEEPS:
-        return _sweep(run, config, _objectives(config, stores)[0], stores, make_page)
+        return _sweep(run, config, _objectives(config, stores)[0], stores, make_page, draw)
     # Then the initial weights are needed no more, wherever they came from.
     trained = run.stage("train") is not None or steps_trained(run) > 0
     start = (
         config.model_copy(update={"model": config.model.model_copy(update={"weights": None})}) if trained else config
     )
-    return _network(run, config, *_objectives(start, stores), make_page)
+    return _network(run, config, *_objectives(start, stores), make_page, draw)
 
 
 def resolve(config: RunConfig, study: str) -> RunConfig:
@@ -185,24 +186,31 @@ def _objectives(config: RunConfig, stores: Stores) -> tuple[Objective, Objective
     return objective, objective.with_data(stores.other) if stores.other is not None else None
 
 
-def _theory(run: Run, config: RunConfig, make_page: MakePage) -> Outcome:
+def _theory(run: Run, config: RunConfig, make_page: MakePage, draw: Draw | None) -> Outcome:
     def work(progress: Progress, push: Callable[[], bool]) -> dict[str, Any]:
         with make_runner(run, config, progress) as runner:
             return theory.measure(run, config, runner, progress)
 
-    return execute(run, config, work, make_page)
+    return execute(run, config, work, make_page, draw)
 
 
-def _sweep(run: Run, config: RunConfig, objective: Objective, stores: Stores, make_page: MakePage) -> Outcome:
+def _sweep(
+    run: Run, config: RunConfig, objective: Objective, stores: Stores, make_page: MakePage, draw: Draw | None
+) -> Outcome:
     def work(progress: Progress, push: Callable[[], bool]) -> dict[str, Any]:
         with make_runner(run, config, progress) as runner:
             return SWEEPS[run.study].measure(run, config, objective, stores.other, runner, progress, push)
 
-    return execute(run, config, work, make_page)
+    return execute(run, config, work, make_page, draw)
 
 
 def _network(
-    run: Run, config: RunConfig, objective: Objective, other: Objective | None, make_page: MakePage
+    run: Run,
+    config: RunConfig,
+    objective: Objective,
+    other: Objective | None,
+    make_page: MakePage,
+    draw: Draw | None,
 ) -> Outcome:
     study = STUDIES[run.study]
     held_out = other if other is not None and other.data.split == "test" else None
@@ -225,4 +233,4 @@ def _network(
             result = study.measure(context, checkpoints)
             return {**result, "provenance": provenance(config, objective, runner)}
 
-    return execute(run, config, work, make_page)
+    return execute(run, config, work, make_page, draw)

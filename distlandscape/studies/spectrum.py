@@ -153,7 +153,8 @@ def _measure_checkpoint(
         )
         return pack(pairs)
 
-    pairs = unpack(Eigenpairs, context.stage(f"eigenpairs-{index:03d}", eigenpairs))
+    aim = {"top": top, "low": low, "tol": s.tol, "dim": objective.parameters}
+    pairs = unpack(Eigenpairs, context.stage(f"eigenpairs-{index:03d}", eigenpairs, **aim))
     context.progress.tick(pairs.passes, _passes_of_pairs(context.config))
     good = pairs.eigenvectors[: int(np.argmin(np.append(pairs.converged[: pairs.top], False)))]
     sizes = {label: k for label, k in sizes.items() if k <= len(good)}
@@ -202,6 +203,7 @@ def _whole_spectrum(
                     journal=journal,
                 )
             ),
+            dim=objective.parameters,
         ),
     )
     context.progress.tick(density.passes)

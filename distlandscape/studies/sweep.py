@@ -11,6 +11,9 @@ from distlandscape.record.run import Run
 from distlandscape.runtime.runner import Runner
 from distlandscape.studies.progress import Progress
 
+TABLES_SECONDS = 10.0
+COST_SHARE = 0.05  # of the time, that writing tables on the way may take
+
 
 class Trial(Protocol):
     """A task with a name of its own; ``seeds`` are the trainings in it."""
@@ -31,6 +34,7 @@ class Sweep:
         function: makes an outcome of a trial, a mapping that JSON can hold; importable by name.
         trainings: how many trainings the run may do in all, those of earlier attempts included; None: no limit.
         minutes: after so many, of this and earlier attempts, no trial is begun; None: no limit.
+        write_tables: stores the tables of the outcomes so far, for who looks on; every ten seconds or more rarely.
     """
 
     def __init__(
@@ -41,11 +45,13 @@ class Sweep:
         progress: Progress,
         trainings: int | None = None,
         minutes: float | None = None,
+        write_tables: Callable[[list[dict[str, Any]]], object] = lambda outcomes: None,
     ) -> None:
         self._run, self._runner, self._function, self._progress = run, runner, function, progress
         self._trainings, self._minutes = trainings, minutes
         self._spent, self._began = run.seconds_before(), time.monotonic()
         self._outcomes = {event["key"]: event["outcome"] for event in run.log.events("trial")}
+        self._write_tables, self._due = write_tables, self._began + TABLES_SECONDS
         self.exhausted = False
 
     @property
@@ -72,6 +78,11 @@ class Sweep:
         self._outcomes[key] = outcome
         self._progress.tick(len(trials[index].seeds))
         self._progress.update(f"{sum(len(o['members']) for o in self._outcomes.values())} trainings")
+        began = time.monotonic()
+        if began >= self._due:
+            self._write_tables(self.outcomes)
+            now = time.monotonic()
+            self._due = now + max(TABLES_SECONDS, (now - began) / COST_SHARE)
 
     def _affordable(self, trials: list[Trial]) -> list[Trial]:
         if self._trainings is None:

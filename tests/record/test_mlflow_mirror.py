@@ -215,3 +215,21 @@ def test_importing_the_record_does_not_import_mlflow() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+def test_images_of_a_run_that_goes_on_are_replaced_by_its_figures(out: Path) -> None:
+    run = start_run(out)
+    mirror = MlflowMirror(run)
+    assert not mirror.push_images({"loss": b"too early"})
+    assert mirror.push()
+    assert mirror.push_images({"loss": b"so far", "ritz": b"step 3"})
+    assert mirror.push_images({"loss": b"so far, later"})
+    assert not (run.path / "figures").exists()
+    client = connect(mirror.uri)
+    assert Path(client.download_artifacts(mirror.run_id, "figures/loss.png")).read_bytes() == b"so far, later"
+    add_checkpoints(run, 1)
+    finish(run)
+    assert mirror.push(final=True)
+    at_the_end = Path(client.download_artifacts(mirror.run_id, "figures/loss.png")).read_bytes()
+    assert at_the_end == (run.path / "figures" / "loss.png").read_bytes() != b"so far, later"
+    assert "figures/ritz.png" in content(mirror)[run.path.name]["files"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import http.server
 import json
+import shutil
 import socket
 import threading
 import time
@@ -178,3 +179,16 @@ def test_sync_catches_up_with_everything(out: Path, capfd: pytest.CaptureFixture
 def test_sync_wants_a_run_directory(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is not a run directory"):
         sync(str(tmp_path))
+
+
+def test_images_that_cannot_be_sent_cost_the_same_one_warning(out: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    run = start_run(out)
+    mirror = MlflowMirror(run)
+    assert mirror.push()
+    artifacts = out / "mlartifacts"
+    shutil.rmtree(artifacts, ignore_errors=True)
+    artifacts.write_text("a file where the folder should be")
+    assert [mirror.push_images({"ritz": b"x"}), mirror.push_images({"ritz": b"x"}), mirror.push()] == [False] * 3
+    assert capfd.readouterr().err.count("warning: the tracking server") == 1
+    artifacts.unlink()
+    assert mirror.push(final=True)

@@ -46,3 +46,15 @@ def test_a_plain_line_every_few_seconds(clock, capfd):
             clock[0] = tenth / 10
             progress.update("working")
     assert len(capfd.readouterr().err.splitlines()) == 3
+
+
+def test_who_looks_on_is_told_at_most_every_two_seconds(clock):
+    told = []
+    with Progress(told.append) as progress:
+        progress.workers = lambda: 3
+        progress.plan(40)
+        for second in range(6):
+            clock[0] = 1.0 * second
+            progress.step(f"step {second}")
+    assert [now["now"] for now in told] == ["step 0", "step 2", "step 4"]
+    assert told[-1] == {"now": "step 4", "done": 5.0, "planned": 40, "left": 28.0, "workers": 3}

@@ -1,0 +1,1 @@
+"""The page of a run that is still going: read from its run directory, served on loopback."""
