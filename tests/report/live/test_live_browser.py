@@ -19,11 +19,12 @@ from distlandscape.record.run import Run
 from distlandscape.report.live import server as module
 from distlandscape.report.live.server import LiveServer
 from distlandscape.report.live.state import Follower
+from tests.report.chromium import FLAGS
 from tests.report.live.conftest import CutOff
-from tests.report.test_browser import FLAGS
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("live")]
 
+DUMP = ("--enable-logging=stderr", "--v=0", "--virtual-time-budget=15000", "--dump-dom")
 HOSTILE = "<img src=x onerror=alert(1)></script><script>alert(2)</script>"
 
 
@@ -59,7 +60,7 @@ def browse(address: str, profile: Path) -> tuple[str, list[str]]:
     browser = os.environ.get("CHROMIUM") or shutil.which("chromium")
     assert browser, "no Chromium: install one (Debian and Ubuntu: apt-get install chromium) or set CHROMIUM to its path"
     flags = [flag for flag in FLAGS if not flag.startswith("--host-resolver-rules")]
-    command = [browser, *flags, f"--user-data-dir={profile}", address]
+    command = [browser, *flags, *DUMP, f"--user-data-dir={profile}", address]
     done = subprocess.run(command, capture_output=True, text=True, timeout=150, check=True)
     return done.stdout, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
 
