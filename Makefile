@@ -84,8 +84,8 @@ quickstart: $(BASE)
 # Tests that start a Ray mostly wait, and share one: they run in a process of their own beside the others.
 # 5 is pytest's word for "no test was chosen", which PYTEST_ARGS may do to one of the two.
 test: $(TEST)
-	@$(BIN)/python -m pytest -m "ray and not browser and not commands" $(PYTEST_ARGS) > .pytest-ray.log 2>&1 & beside=$$!; \
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not ray and not browser and not commands" $(PYTEST_ARGS); first=$$?; \
+	@$(BIN)/python -m pytest --durations=15 -m "ray and not browser and not commands" $(PYTEST_ARGS) > .pytest-ray.log 2>&1 & beside=$$!; \
+	$(BIN)/python -m pytest --durations=15 -n 2 --dist loadgroup -m "not ray and not browser and not commands" $(PYTEST_ARGS); first=$$?; \
 	wait $$beside; second=$$?; cat .pytest-ray.log; rm -f .pytest-ray.log; \
 	for code in $$first $$second; do case $$code in 0|5) ;; *) exit $$code ;; esac; done
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import shutil
 
 import numpy as np
 import pytest
@@ -16,10 +17,10 @@ from distlandscape.models import build_model, save_weights
 N, C = 40, 3
 
 
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """Files to name in the cases; nothing past the checks may be reached."""
-    monkeypatch.chdir(tmp_path)
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """Files to name in the cases."""
+    tmp_path = tmp_path_factory.mktemp("files")
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((N, 4)), np.arange(N) % C
     holes, infinite = x.copy(), x.copy()
@@ -92,6 +93,14 @@ def folder(tmp_path, monkeypatch):
     (finished / "config.yaml").write_text("runtime: {workers: 0, threads: 1}\n")
     events = [{"event": "started", "time": 1.0}, {"event": "ended", "time": 2.0, "status": "done"}]
     (finished / "log.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
+    return tmp_path
+
+
+@pytest.fixture
+def folder(files, tmp_path, monkeypatch):
+    """The files, in the working directory; nothing past the checks may be reached."""
+    shutil.copytree(files, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
 
     def begun(*arguments, **options):
         raise AssertionError("the run began")

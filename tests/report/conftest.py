@@ -1,4 +1,4 @@
-"""One small run of every study, made once."""
+"""One small run of every study, made once; reports for tests that look at pages alone."""
 
 from __future__ import annotations
 
@@ -64,3 +64,9 @@ def twin(path: Path, folder: Path, **settings: object) -> Path:
         config[section][name] = value
     (copy / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     return copy
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures are put together but not drawn, which takes most of a report's time; other tests draw each of them."""
+    monkeypatch.setattr("distlandscape.report.png._png", lambda figure: b"")

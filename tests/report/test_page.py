@@ -85,6 +85,7 @@ def test_an_unconverged_largest_eigenvalue_is_no_answer(tmp_path: Path) -> None:
     assert "certified largest" not in seen
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("absent", TABLES)
 def test_a_missing_table_costs_its_figure_only(tmp_path: Path, absent: str) -> None:
     tables = tuple(name for name in TABLES if name != absent)
@@ -162,6 +163,7 @@ def test_a_density_short_of_its_target_is_said(tmp_path: Path) -> None:
     assert "The density is less exact than was asked for. Its error after 32 draws is 0.020 of the range" in seen
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_one_checkpoint_is_no_curve(tmp_path: Path) -> None:
     page = make_report(make_run(tmp_path, checkpoints=1).path)
     assert set(figures_of(page)) == {"density", "eigenvalues", "confinement"}
@@ -243,6 +245,7 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
         make_report(tmp_path)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_command_says_where_the_page_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     parser = argparse.ArgumentParser()
     command.add_parser(parser.add_subparsers())

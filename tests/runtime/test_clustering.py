@@ -14,7 +14,7 @@ from torch import nn
 from distlandscape.curvature import logit_gradients
 from distlandscape.errors import InputError
 from distlandscape.objective import Objective
-from distlandscape.runtime import LocalRunner, Pool
+from distlandscape.runtime import LocalRunner
 from distlandscape.runtime import clustering as module
 from distlandscape.runtime.classes import class_counts
 from distlandscape.runtime.clustering import clustering, first_logits, freezing
@@ -165,15 +165,15 @@ def test_one_logit_is_refused():
 
 
 @pytest.mark.ray
-@pytest.mark.parametrize(("workers", "transport"), [(3, "store"), (2, "collective")])
-def test_the_same_bits_on_workers(objective, ray_session, workers, transport):
+@pytest.mark.parametrize("workers", ["store", "group"])
+def test_the_same_bits_on_workers(objective, request, workers):
+    pool = request.getfixturevalue(workers)
     v = torch.ones(1, objective.parameters)
     here, means = clustering(objective, LocalRunner(threads=1)), class_means(objective)
-    with Pool(workers, threads=1, transport=transport) as pool:
-        there = clustering(objective, pool)
-        for name, value in vars(here).items():
-            assert np.array_equal(value, getattr(there, name)), name
-        for name, value in vars(class_means(objective, pool)).items():
-            assert np.array_equal(value, getattr(means, name)), name
-        assert torch.equal(BetweenLogits(objective, pool).apply(v), BetweenLogits(objective).apply(v))
-        assert level_traces(objective, means, pool) == level_traces(objective, means)
+    there = clustering(objective, pool)
+    for name, value in vars(here).items():
+        assert np.array_equal(value, getattr(there, name)), name
+    for name, value in vars(class_means(objective, pool)).items():
+        assert np.array_equal(value, getattr(means, name)), name
+    assert torch.equal(BetweenLogits(objective, pool).apply(v), BetweenLogits(objective).apply(v))
+    assert level_traces(objective, means, pool) == level_traces(objective, means)

@@ -24,6 +24,30 @@ def pool(workers, **options):
     return Pool(workers, 0.5, threads=1, transport="collective", **options)
 
 
+@pytest.fixture(scope="module")
+def three(ray_session):
+    """Three workers, and what is told of them."""
+    events = []
+    with pool(3, on_event=events.append, micro_batch=10) as shared:
+        yield shared, events
+
+
+@pytest.fixture
+def struck(three):
+    """The three for tests that strike them; what one of them lost is back before the next."""
+    shared, events = three
+    shared.recover()
+    shared._crew.wait(3, 60)
+    events.clear()
+    return shared, events
+
+
+@pytest.fixture(scope="module")
+def expected(objective):
+    """What the three compute, in the driver."""
+    return whole(Hessian(objective, LocalRunner(threads=1, micro_batch=10)))
+
+
 def test_whole_measurements_are_the_same_bits(objective, local, group):
     H, sharded = Hessian(objective, local), Hessian(objective, group)
     for k, which, options in ((4, "LA", {}), ((5, 2), "BE", {}), ((5, 2), "BE", {"basis_size": 12})):
@@ -158,48 +182,44 @@ def whole(H):
     return pairs.eigenvalues.tobytes(), pairs.eigenvectors.numpy().tobytes(), pairs.residuals.tobytes(), pairs.passes
 
 
-def test_a_lost_worker_ends_the_generation_and_the_pool_recovers(objective, local, impatient, tmp_path):
+def test_a_lost_worker_ends_the_generation_and_the_pool_recovers(objective, expected, struck, impatient, tmp_path):
     """In a product, in an exchange, and stopped; survivors are not started anew, and none waits for a dead one."""
-    expected, events = whole(Hessian(objective, local)), []
-    with pool(3, on_event=events.append) as shared:
-        H = Hessian(objective, shared)
-        for turn, (number, *fault) in enumerate(
-            [(1, "exchange", "kill", 9), (2, "product", "kill", 7), (0, "exchange", "stop", 5)]
-        ):
-            others = {pid for i, pid in enumerate(shared.pids) if i != number}
-            arm_worker(shared, number, *fault, str(tmp_path / str(turn)))
-            began = time.monotonic()
-            with pytest.raises(GenerationLost, match=f"worker {number} of the collective transport was lost"):
-                whole(H)
-            shared.recover()
-            assert time.monotonic() - began < 60
-            assert others < set(shared.pids)
-            assert len(shared.pids) == 3
-        assert whole(H) == expected
+    shared, events = struck
+    H = Hessian(objective, shared)
+    for turn, (number, *fault) in enumerate(
+        [(1, "exchange", "kill", 9), (2, "product", "kill", 7), (0, "exchange", "stop", 5)]
+    ):
+        others = {pid for i, pid in enumerate(shared.pids) if i != number}
+        arm_worker(shared, number, *fault, str(tmp_path / str(turn)))
+        began = time.monotonic()
+        with pytest.raises(GenerationLost, match=f"worker {number} of the collective transport was lost"):
+            whole(H)
+        shared.recover()
+        assert time.monotonic() - began < 60
+        assert others < set(shared.pids)
+        assert len(shared.pids) == 3
+    assert whole(H) == expected
     assert len(events) == 4  # three losses, and that one did not answer
 
 
-def test_out_of_memory_on_one_rank_repeats_the_command_on_all(objective, local, tmp_path):
+def test_out_of_memory_on_one_rank_repeats_the_command_on_all(objective, expected, struck, tmp_path):
     """Commands before the product are not done twice: the numbers are those of the smaller micro-batch throughout."""
-    events = []
-    with pool(2, on_event=events.append, micro_batch=10) as shared:
-        H = Hessian(objective, shared)
-        arm_worker(shared, 1, "product", "memory", 1, str(tmp_path / "flag"))
-        got = whole(H)
-        assert shared.micro_batch == 10
-    assert got == whole(Hessian(objective, LocalRunner(threads=1, micro_batch=10)))
+    shared, events = struck
+    arm_worker(shared, 1, "product", "memory", 1, str(tmp_path / "flag"))
+    assert whole(Hessian(objective, shared)) == expected
+    assert shared.micro_batch == 10
     assert events == ["out of memory with 20 samples at a time; the pass starts again with a micro-batch of 10"]
 
 
-def test_an_error_of_one_rank_outside_a_product_strands_nobody(objective, local, tmp_path):
+def test_an_error_of_one_rank_outside_a_product_strands_nobody(objective, expected, struck, tmp_path):
     """The others wait for it in an exchange; they are given up after some seconds, and the error is the one raised."""
-    with pool(2, on_event=lambda text: None) as shared:
-        H = Hessian(objective, shared)
-        arm_worker(shared, 0, "exchange", "fail", 8, str(tmp_path / "flag"))
-        with pytest.raises(ArithmeticError, match="armed to fail"):
-            whole(H)
-        shared.recover()
-        assert whole(H) == whole(Hessian(objective, local))
+    shared, _ = struck
+    H = Hessian(objective, shared)
+    arm_worker(shared, 0, "exchange", "fail", 8, str(tmp_path / "flag"))
+    with pytest.raises(ArithmeticError, match="armed to fail"):
+        whole(H)
+    shared.recover()
+    assert whole(H) == expected
 
 
 def test_a_block_that_kills_every_worker_is_named(objective, monkeypatch):

@@ -16,6 +16,8 @@ from distlandscape.models import load_weights
 from distlandscape.studies.context import build_objective
 from tests.models.factories import small_resnet
 
+pytestmark = pytest.mark.usefixtures("numbers_only")
+
 QUICK = [
     "spectrum.k=3",
     "spectrum.tol=1e-2",
@@ -30,7 +32,7 @@ QUICK = [
 
 
 @pytest.fixture
-def archive(tmp_path, tracked):
+def archive(tmp_path):
     """Bytes of images with another test split; two classes that differ in brightness."""
     rng = np.random.default_rng(0)
 
@@ -39,7 +41,6 @@ def archive(tmp_path, tracked):
         return (rng.integers(0, 160, (n, 1, 8, 8)) + 60 * y[:, None, None, None]).astype(np.uint8), y
 
     (x, y), (x_test, y_test) = images(90), images(50)
-    tracked(tmp_path / "out")
     path = tmp_path / "images.npz"
     np.savez(path, x=x, y=y, x_test=x_test, y_test=y_test)
     return path

@@ -68,6 +68,7 @@ def test_the_model_s_own_data_give_back_its_scales_and_every_claim_holds(whole, 
     assert any("λ_max rises" in line for line in summary_lines("emergence", result))
 
 
+@pytest.mark.usefixtures("numbers_only")
 def test_without_clusters_the_verdicts_that_rest_on_them_turn(whole, capfd):
     result = whole(0.0, capfd)
     found = words(result)
@@ -94,18 +95,18 @@ def test_page_and_mirror(whole, capfd):
     )
 
 
-def test_a_run_cut_off_between_stages_ends_with_the_same_bits(whole, capfd, tracked, tmp_path):
+@pytest.mark.usefixtures("numbers_only")
+def test_a_run_cut_off_between_stages_ends_with_the_same_bits(whole, capfd, tmp_path):
     result = whole(1.0, capfd)
-    out = tracked(tmp_path)
-    folder = out / Path(result["run_dir"]).name
-    shutil.copytree(Path(result["run_dir"]).parent, out, dirs_exist_ok=True)
+    folder = tmp_path / Path(result["run_dir"]).name
+    shutil.copytree(Path(result["run_dir"]).parent, tmp_path, dirs_exist_ok=True)
     log = folder / "log.jsonl"
     lines = log.read_text().splitlines(keepends=True)
     late = next(i for i, line in enumerate(lines) if "curvature-003" in line and '"stage"' in line)
     log.write_text("".join(lines[:late]))
     for file in [*folder.glob("tables/*"), folder / "result.json", folder / "report.html"]:
         file.unlink()
-    shutil.rmtree(out / "given")  # the run has its own copies
+    shutil.rmtree(tmp_path / "given")  # the run has its own copies
     assert main(["resume", str(folder), "--json"]) == 0
     assert json.loads(capfd.readouterr().out)["verdicts"] == result["verdicts"]
     resumed, before = dl.open_run(folder), dl.open_run(result["run_dir"])
@@ -144,11 +145,12 @@ def test_bad_input_is_told_before_a_run_begins(spoil, keys, sentence, tmp_path, 
     assert not list(tmp_path.glob("out/emergence-*"))
 
 
-def test_workers_give_the_same_bits(capfd, tracked, tmp_path, ray_session):
+@pytest.mark.usefixtures("numbers_only", "ray_session")
+def test_workers_give_the_same_bits(capfd, tmp_path):
     planted.write(tmp_path, 1.0)
     for given in sorted((tmp_path / "given").iterdir())[2:]:
         given.unlink()
-    out = str(tracked(tmp_path / "out"))
+    out = str(tmp_path / "out")
     few = [word for key in ("trace_probes=2", "draws=4") for word in ("--set", f"emergence.{key}")]
     results = []
     for where in (["--workers", "0"], ["--workers", "2", "--transport", "collective"]):

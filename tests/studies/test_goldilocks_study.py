@@ -105,10 +105,10 @@ def test_trainings_stay_where_they_were_told_to(whole):
     assert any(abs(r["end_radius"] / (r["multiple"] * glorot) - 1) > 1e-3 for r in trainings if r["mode"] == "free")
 
 
-def test_interrupted_and_resumed_gives_the_same_table(whole, tmp_path, capfd, monkeypatch, empty_database):
+@pytest.mark.usefixtures("numbers_only")
+def test_interrupted_and_resumed_gives_the_same_table(whole, tmp_path, capfd, monkeypatch):
     from distlandscape.studies import sweep
 
-    (tmp_path / "mlflow.db").write_bytes(empty_database.read_bytes())
     original, calls = sweep.Sweep._ended, []
 
     def stop(self, *arguments):
@@ -127,14 +127,14 @@ def test_interrupted_and_resumed_gives_the_same_table(whole, tmp_path, capfd, mo
     assert {name: resumed.result[name] for name in NUMBERS} == {name: whole.result[name] for name in NUMBERS}
 
 
-def test_workers_give_the_same_bits(whole, tmp_path, capfd, ray_session, empty_database):
-    (tmp_path / "mlflow.db").write_bytes(empty_database.read_bytes())
+@pytest.mark.usefixtures("numbers_only", "ray_session")
+def test_workers_give_the_same_bits(whole, tmp_path, capfd):
     found = run(tmp_path, capfd, workers="2")
     assert {name: found[name] for name in NUMBERS} == {name: whole.result[name] for name in NUMBERS}
 
 
-def test_where_a_point_stands(tmp_path, capfd, empty_database):
-    (tmp_path / "mlflow.db").write_bytes(empty_database.read_bytes())
+@pytest.mark.usefixtures("numbers_only")
+def test_where_a_point_stands(tmp_path, capfd):
     file = tmp_path / "its weights.safetensors"
     save_weights(build_model("mlp", (1, 8, 8), 3, {"hidden": [4]}, 9), file)
     found = run(tmp_path, capfd, "--point", str(file))

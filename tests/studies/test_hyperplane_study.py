@@ -128,8 +128,9 @@ def test_page(whole):
     assert "Parts are missing" not in page
 
 
-def test_killed_and_resumed_trains_nothing_twice(tmp_path, capfd, monkeypatch, tracked, whole):
-    out, real, calls, done = tracked(tmp_path), study.perform, [], 5
+@pytest.mark.usefixtures("numbers_only")
+def test_killed_and_resumed_trains_nothing_twice(tmp_path, capfd, monkeypatch, whole):
+    real, calls, done = study.perform, [], 5
 
     def dies(task):
         if len(calls) == done:
@@ -138,10 +139,10 @@ def test_killed_and_resumed_trains_nothing_twice(tmp_path, capfd, monkeypatch, t
         return real(task)
 
     monkeypatch.setattr(study, "perform", dies)
-    assert main(["hyperplane", *WORDS, "--workers", "0", "--out", str(out)]) == 1
+    assert main(["hyperplane", *WORDS, "--workers", "0", "--out", str(tmp_path)]) == 1
     monkeypatch.setattr(study, "perform", lambda task: calls.append(task.key) or real(task))
     capfd.readouterr()
-    assert main(["resume", str(out), "--json"]) == 0
+    assert main(["resume", str(tmp_path), "--json"]) == 0
     result = json.loads(capfd.readouterr().out)
     assert len(set(calls)) == len(calls) == len(trials(result["run_dir"]))
     assert all(result[name] == whole.result[name] for name in NUMBERS)
@@ -164,10 +165,11 @@ def test_packs_and_their_keys(tmp_path):
         assert changed.key != task.key
 
 
-def test_kinds_starts_and_targets_are_compared(tmp_path, capfd, tracked):
+@pytest.mark.usefixtures("numbers_only")
+def test_kinds_starts_and_targets_are_compared(tmp_path, capfd):
     sets = ["hyperplane.kinds=[hashed, fastfood]", "hyperplane.burn_in=[0, 10]", "hyperplane.rounds=0"]
     sets += ["hyperplane.target_accuracy=0.6", "hyperplane.dims=[8, 256]", "hyperplane.seeds=2"]
-    result = run(tracked(tmp_path), capfd, *(word for s in sets for word in ("--set", s)))
+    result = run(tmp_path, capfd, *(word for s in sets for word in ("--set", s)))
     named = [(one["kind"], one["burn_in"]) for one in result["series"]]
     assert named == [("hashed", 0), ("hashed", 10), ("fastfood", 0), ("fastfood", 10)]
     assert result["trainings"] == 2 * (1 + 4 * 2)
@@ -180,28 +182,31 @@ def test_kinds_starts_and_targets_are_compared(tmp_path, capfd, tracked):
         assert row["success"] == pytest.approx(np.mean([a >= 0.6 for a in mine]))
 
 
-def test_one_plane_for_all_seeds(tmp_path, capfd, tracked):
+@pytest.mark.usefixtures("numbers_only")
+def test_one_plane_for_all_seeds(tmp_path, capfd):
     sets = [
         "hyperplane.shared_plane=true",
         "hyperplane.kinds=[dense]",
         "hyperplane.dims=[16, 400]",
         "hyperplane.rounds=0",
     ]
-    result = run(tracked(tmp_path), capfd, *(word for s in sets for word in ("--set", s)))
+    result = run(tmp_path, capfd, *(word for s in sets for word in ("--set", s)))
     assert result["planes"] == "one for all seeds of a dimension"
     assert "One plane a dimension." in (dl.open_run(result["run_dir"]).path / "report.html").read_text()
 
 
-def test_a_budget_ends_the_sweep_with_what_there_is(tmp_path, capfd, tracked):
-    result = run(tracked(tmp_path), capfd, "--budget", "11", code=3)
+@pytest.mark.usefixtures("numbers_only")
+def test_a_budget_ends_the_sweep_with_what_there_is(tmp_path, capfd):
+    result = run(tmp_path, capfd, "--budget", "11", code=3)
     assert result["trainings"] == 11
     assert result["budget_ended"]
     assert "the budget ended first" in result["status"]
     assert [row["dimension"] for row in result["dimensions"] if row["kind"] == "auto"] == [2, 16]
 
 
-def test_no_time_left(tmp_path, capfd, tracked):
-    assert main(["hyperplane", *WORDS, "--budget", "0.00001m", "--workers", "0", "--out", str(tracked(tmp_path))]) == 2
+@pytest.mark.usefixtures("numbers_only")
+def test_no_time_left(tmp_path, capfd):
+    assert main(["hyperplane", *WORDS, "--budget", "0.00000001m", "--workers", "0", "--out", str(tmp_path)]) == 2
     assert "the budget ended before the full space was trained" in capfd.readouterr().err
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -29,17 +30,20 @@ def arguments(out: Path, *more: str) -> list[str]:
     return ["spectrum", *options, "--workers", "0", "--json", "--out", str(out)]
 
 
-@pytest.fixture
-def out(tracked, tmp_path):
-    return tracked(tmp_path / "out")
-
-
-def test_blocks_agree_with_the_dense_hessian(out, capfd):
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, empty_database):
+    """The undisturbed run."""
+    out = tmp_path_factory.mktemp("whole")
+    shutil.copy(empty_database, out / "mlflow.db")
     assert main(arguments(out)) == 0
-    result = json.loads(capfd.readouterr().out)
+    (path,) = out.glob("spectrum-*")
+    return dl.open_run(path)
+
+
+def test_blocks_agree_with_the_dense_hessian(whole):
+    run, result = whole, whole.result
     objective = build_objective(load_config(None, SMALL)).with_weights(load_file(result["weights"]))
     H = dl.Hessian(objective).apply(torch.eye(objective.parameters, dtype=torch.float64)).numpy()
-    run = dl.open_run(result["run_dir"])
     table, densities = run.table("layers"), run.table("layer_densities").to_pylist()
     assert table.to_pylist() == result["layers"]
     names, start = layers(objective.names), 0
@@ -69,9 +73,8 @@ def test_blocks_agree_with_the_dense_hessian(out, capfd):
     assert "Layer by layer" in (run.path / "report.html").read_text()
 
 
-def test_a_run_cut_off_between_layers_gives_the_same_bits(out, capfd, monkeypatch):
-    assert main(arguments(out)) == 0
-    whole = json.loads(capfd.readouterr().out)
+@pytest.mark.usefixtures("numbers_only")
+def test_a_run_cut_off_between_layers_gives_the_same_bits(whole, tmp_path, capfd, monkeypatch):
     real, calls = spectrum.measure_layers.__globals__["_measure"], []
 
     def fails_second(context, operator, journal):
@@ -81,19 +84,21 @@ def test_a_run_cut_off_between_layers_gives_the_same_bits(out, capfd, monkeypatc
         return real(context, operator, journal)
 
     monkeypatch.setitem(spectrum.measure_layers.__globals__, "_measure", fails_second)
-    assert main(arguments(out)) == 130
+    assert main(arguments(tmp_path)) == 130
     capfd.readouterr()
-    (cut,) = (run for run in map(dl.open_run, out.glob("spectrum-*")) if run.status == "interrupted")
+    (cut,) = map(dl.open_run, tmp_path.glob("spectrum-*"))
+    assert cut.status == "interrupted"
     assert cut.table("layers").num_rows == 1
     assert main(["resume", str(cut.path), "--workers", "0", "--json"]) == 0
     resumed = json.loads(capfd.readouterr().out)
-    assert resumed["layers"] == whole["layers"]
-    assert resumed["passes"] == whole["passes"]
+    assert resumed["layers"] == whole.result["layers"]
+    assert resumed["passes"] == whole.result["passes"]
     assert len(calls) == 3  # the first layer is not measured again
 
 
-def test_a_layer_that_has_not_converged_is_said(out, capfd):
-    assert main(arguments(out, "spectrum.max_steps=3", "spectrum.tol=1e-9", "spectrum.density_target=0.3")) == 3
+@pytest.mark.usefixtures("numbers_only")
+def test_a_layer_that_has_not_converged_is_said(tmp_path, capfd):
+    assert main(arguments(tmp_path, "spectrum.max_steps=3", "spectrum.tol=1e-9", "spectrum.density_target=0.3")) == 3
     result = json.loads(capfd.readouterr().out)
     assert "the largest eigenvalue of 2 of 2 layers has not converged: raise max_steps" in result["status"]
     assert layers_status([]) == layers_status([{"converged": True}]) == "converged"

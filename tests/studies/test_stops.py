@@ -11,14 +11,16 @@ from distlandscape.models import build_model
 from distlandscape.runtime import LocalRunner, ProductPlan
 from tests.models.factories import kink
 
+pytestmark = pytest.mark.usefixtures("numbers_only")
+
 N, BLOCKS, MICRO_BATCH, BAD = 64, 2, 10, 45  # samples 42…51 are the second micro-batch of block 1
 METHODS = ("kept", "double_backward", "forward_over_reverse")
 WHERE = "a product with the operator is not finite in block 1, micro-batch of samples 42…51; look at the weights"
 
 
 @pytest.fixture
-def out(tracked, tmp_path):
-    return tracked(tmp_path / "out")
+def out(tmp_path):
+    return tmp_path / "out"
 
 
 def data():

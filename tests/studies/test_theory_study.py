@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -22,19 +23,22 @@ def run(out, capfd, *more, code=0):
     return json.loads(capfd.readouterr().out)
 
 
-def same(one, other):
-    names = ("predicted", "measured", "stderr", "planes", "metrics")
-    assert all(one[name] == other[name] for name in names)
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, empty_database):
+    """The undisturbed run."""
+    out = tmp_path_factory.mktemp("whole")
+    shutil.copy(empty_database, out / "mlflow.db")
+    assert main(["theory", *WORDS, "--workers", "0", "--out", str(out)]) == 0
+    (path,) = (file.parent for file in out.glob("*/run.json"))
+    return dl.open_run(path)
 
 
-def test_numbers_tables_page_and_mlflow(tmp_path, capfd, tracked):
-    tracked(tmp_path)
-    result = run(tmp_path, capfd)
+def test_numbers_tables_page_and_mlflow(whole):
+    found, result = whole, whole.result
     model = RandomModel(10, 60, 150, 1.0, 1.0, 1.0)
     draws = [RandomModel(10, 60, 150, 1.0, 1.0, 1.0, seed=seed).sample() for seed in range(4)]
     assert result["predicted"]["outlier"] == model.predict().outlier
     assert result["measured"]["top"] == pytest.approx(np.mean([d.eigenvalues[:9].mean() for d in draws]), rel=1e-12)
-    found = dl.open_run(result["run_dir"])
     table = found.table("draws").to_pydict()
     assert table["confinement"] == pytest.approx([d.confinement for d in draws], rel=1e-9)
     growth = found.table("growth").to_pylist()
@@ -53,12 +57,12 @@ def test_numbers_tables_page_and_mlflow(tmp_path, capfd, tracked):
         "model_spectrum",
         "planes",
     ]
-    metrics = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db").get_run(result["run_id"]).data.metrics
+    metrics = MlflowClient(f"sqlite:///{found.path.parent}/mlflow.db").get_run(result["run_id"]).data.metrics
     assert metrics["predicted/outlier"] == result["predicted"]["outlier"]
 
 
-def test_a_crash_between_parts_is_resumed_to_the_same_numbers(tmp_path, capfd, monkeypatch, tracked):
-    whole = run(tracked(tmp_path / "whole"), capfd)
+@pytest.mark.usefixtures("numbers_only")
+def test_a_crash_between_parts_is_resumed_to_the_same_numbers(whole, tmp_path, capfd, monkeypatch):
     real = study.perform
 
     def crash(task):
@@ -67,18 +71,19 @@ def test_a_crash_between_parts_is_resumed_to_the_same_numbers(tmp_path, capfd, m
         return real(task)
 
     monkeypatch.setattr(study, "perform", crash)
-    out = tracked(tmp_path / "cut")
-    assert main(["theory", *WORDS, "--workers", "0", "--out", str(out)]) == 1
+    assert main(["theory", *WORDS, "--workers", "0", "--out", str(tmp_path)]) == 1
     monkeypatch.setattr(study, "perform", real)
     capfd.readouterr()
-    (path,) = [file.parent for file in out.glob("*/run.json")]
+    (path,) = [file.parent for file in tmp_path.glob("*/run.json")]
     assert dl.open_run(path).stages() == ["draws", "growth"]
     assert main(["resume", str(path), "--json"]) == 0
-    same(json.loads(capfd.readouterr().out), whole)
+    resumed = json.loads(capfd.readouterr().out)
+    for name in ("predicted", "measured", "stderr", "planes", "metrics"):
+        assert resumed[name] == whole.result[name], name
 
 
-def test_further_parameter_sets(tmp_path, capfd, tracked):
-    tracked(tmp_path)
+@pytest.mark.usefixtures("numbers_only")
+def test_further_parameter_sets(tmp_path, capfd):
     sets = "theory.sets=[{sigma_z: 2.0}, {classes: 4, sigma_c: 0.5}]"
     result = run(tmp_path, capfd, "--set", sets)
     found = dl.open_run(result["run_dir"])
@@ -91,8 +96,8 @@ def test_further_parameter_sets(tmp_path, capfd, tracked):
     assert "Further parameter sets" in (found.path / "report.html").read_text(encoding="utf-8")
 
 
-def test_below_the_threshold(tmp_path, capfd, tracked):
-    tracked(tmp_path)
+@pytest.mark.usefixtures("numbers_only")
+def test_below_the_threshold(tmp_path, capfd):
     result = run(tmp_path, capfd, "--set", "theory.sigma_c=0", "--set", "theory.points=2")
     assert result["predicted"]["outlier"] is None
     assert "No outliers are predicted above" in (dl.open_run(result["run_dir"]).path / "report.html").read_text()

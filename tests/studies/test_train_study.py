@@ -36,8 +36,8 @@ LOCAL = ["--workers", "0", "--json"]
 
 
 @pytest.fixture
-def out(tracked, tmp_path):
-    return tracked(tmp_path / "out")
+def out(tmp_path):
+    return tmp_path / "out"
 
 
 @pytest.fixture(scope="module")
@@ -45,10 +45,9 @@ def whole(tmp_path_factory, empty_database):
     """The undisturbed run."""
     folder = tmp_path_factory.mktemp("whole")
     shutil.copy(empty_database, folder / "mlflow.db")
-    command = [sys.executable, "-m", "distlandscape.cli.main", "train", *SETTINGS, *LOCAL, "--out", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    assert main(["train", *SETTINGS, *LOCAL, "--out", str(folder)]) == 0
+    (path,) = folder.glob("train-*")
+    return dl.open_run(path).result
 
 
 def test_result_and_tables(whole):
@@ -94,7 +93,9 @@ def test_mlflow_shows_the_curve(whole):
     assert run.data.metrics["learning_rate"] == run_table[-1]["learning_rate"]
 
 
-def test_killed_in_mid_training_and_resumed_ends_with_the_same_bits(whole, out, capfd):
+@pytest.mark.usefixtures("numbers_only")
+def test_killed_in_mid_training_and_resumed_ends_with_the_same_bits(whole, tracked, out, capfd):
+    tracked(out)
     process = subprocess.Popen(
         [sys.executable, "-m", "distlandscape.cli.main", "train", *SETTINGS, "--workers", "0", "--out", str(out)],
         stdout=subprocess.DEVNULL,
@@ -128,6 +129,7 @@ def wait_for_state(out, process):
     pytest.fail("no state of the training was kept")
 
 
+@pytest.mark.usefixtures("numbers_only")
 def test_changed_files_are_not_gone_on_with(out, capfd):
     assert main(["train", *SETTINGS, "--set", "train.steps=60", *LOCAL, "--out", str(out)]) == 0
     run = dl.open_run(json.loads(capfd.readouterr().out)["run_dir"])
@@ -139,6 +141,7 @@ def test_changed_files_are_not_gone_on_with(out, capfd):
     assert "step-000001.safetensors is missing or was changed" in capfd.readouterr().err
 
 
+@pytest.mark.usefixtures("numbers_only")
 def test_a_diverged_training_is_not_offered_for_resume(out, capfd):
     steep = ["--set", "train.learning_rate=1e30", "--set", "train.optimizer=sgd", "--set", "train.warmup_steps=0"]
     assert main(["train", *SETTINGS, *steep, *LOCAL, "--out", str(out)]) == 2
@@ -171,6 +174,7 @@ def test_what_cannot_be_meant_is_said_before_anything_is_made(tmp_path, capfd, c
     assert not list(tmp_path.glob("train-*"))
 
 
+@pytest.mark.usefixtures("numbers_only")
 def test_held_out_samples_are_those_of_the_test_split(out, tmp_path, capfd):
     rng = np.random.default_rng(0)
     y, y_test = np.arange(160) % 4, np.arange(70) % 3  # one class is missing among the held-out samples
@@ -195,6 +199,7 @@ def test_held_out_samples_are_those_of_the_test_split(out, tmp_path, capfd):
     assert any("on held-out samples" in line for line in summary_lines("train", result))
 
 
+@pytest.mark.usefixtures("numbers_only")
 def test_the_summary_ends_with_the_command_that_measures_the_weights(out, capfd):
     few = ["--set", "train.steps=10", "--set", "train.warmup_steps=2", "--set", "train.checkpoints=2"]
     assert main(["train", *SETTINGS, *few, "--workers", "0", "--out", str(out)]) == 0

@@ -18,9 +18,12 @@ from tests.studies.test_spectrum_study import NUMBERS
 SECONDS = {"kept": 2.0, "double_backward": 3.0, "forward_over_reverse": 1.0}
 
 
+pytestmark = pytest.mark.usefixtures("numbers_only")
+
+
 @pytest.fixture
-def out(tracked, tmp_path):
-    return tracked(tmp_path / "out")
+def out(tmp_path):
+    return tmp_path / "out"
 
 
 def arguments(out, *settings):
