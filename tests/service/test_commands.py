@@ -21,7 +21,7 @@ from distlandscape.service.state import Services, State
 from distlandscape.studies import runner
 from tests.service.fakes import FakeClient, details
 
-ADDRESS = "http://127.0.0.1:8265"
+ADDRESS = "http://127.0.0.1:9"  # nobody answers at this port, whatever else runs here
 MLFLOW = "http://127.0.0.1:5000"
 
 
