@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import time
 import urllib.parse
 
 from distlandscape.errors import InputError
@@ -18,6 +19,7 @@ TALKATIVE = (
     "ray.dashboard.modules.job.sdk",
     "ray._private.runtime_env.packaging",
 )
+PATIENCE, PAUSE = 20.0, 0.5  # seconds that a head of ``up`` may be too busy to answer
 TOKENS = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 
 
@@ -47,10 +49,19 @@ def connect(state: State, address: str | None = None) -> Jobs:
 
     for name in TALKATIVE:
         logging.getLogger(name).setLevel(logging.WARNING)
-    try:
-        return Jobs(JobSubmissionClient(chosen), chosen)
-    except Exception as error:
-        raise sentence(error, chosen, None) from None
+    patient_until = time.monotonic() + (PATIENCE if local and _head_is_alive(state) else 0.0)
+    while True:
+        try:
+            return Jobs(JobSubmissionClient(chosen), chosen)
+        except Exception as error:
+            if not isinstance(error, ConnectionError) or time.monotonic() > patient_until:
+                raise sentence(error, chosen, None) from None
+        time.sleep(PAUSE)
+
+
+def _head_is_alive(state: State) -> bool:
+    services = state.read()
+    return services is not None and "ray" in services.alive
 
 
 def choose(state: State, address: str | None) -> str:

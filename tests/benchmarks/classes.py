@@ -109,7 +109,9 @@ def large() -> None:
     x, y = rng.standard_normal((2000, 900)).astype("f4"), np.arange(2000) % 100
     objective = Objective(build_model("mlp", (900,), 100, {"hidden": [1000]}, seed=0), (x, y))
     runner = LocalRunner(threads=1)
-    print(f"\n### Large: C = 100, P = {objective.parameters:,}, N = 2,000, 64 blocks, one thread\n")
+    print(
+        f"\n### Large: C = 100, P = {objective.parameters:,}, N = 2,000, {objective.data.blocks} blocks, one thread\n"
+    )
     head("part", "processor seconds", "largest resident set so far, GB")
 
     def told(name: str, began: float) -> None:

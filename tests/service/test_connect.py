@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from unittest import mock
 
 import pytest
 import ray.job_submission
 
+from distlandscape.errors import InputError
+from distlandscape.service import connect as connecting
 from distlandscape.service.connect import connect
 from distlandscape.service.processes import Process
 from distlandscape.service.state import Services, State
@@ -47,6 +50,32 @@ def test_the_own_server_gets_the_own_token_whatever_the_environment_says(state, 
         "RAY_AUTH_TOKEN_PATH": str(state.token),
         "address": (LOCAL, LOCAL),
     }
+
+
+@pytest.mark.parametrize(("address", "attempts"), [(None, 3), (FOREIGN, 1)])
+def test_a_busy_head_of_our_own_is_asked_again(state, seen, monkeypatch, address, attempts):
+    refused = []
+
+    def busy(address):
+        refused.append(address)
+        if len(refused) < 3:
+            raise ConnectionError("Failed to connect to Ray")
+
+    monkeypatch.setattr(ray.job_submission, "JobSubmissionClient", busy)
+    monkeypatch.setattr(connecting, "PAUSE", 0.0)
+    if address is None:
+        connect(state)
+    else:
+        with pytest.raises(InputError, match="no Ray job server answers"):
+            connect(state, address)
+    assert len(refused) == attempts
+
+
+def test_patience_with_a_head_of_our_own_ends(state, seen, monkeypatch):
+    monkeypatch.setattr(ray.job_submission, "JobSubmissionClient", mock.Mock(side_effect=ConnectionError))
+    monkeypatch.setattr(connecting, "PATIENCE", -1.0)
+    with pytest.raises(InputError, match="no Ray job server answers"):
+        connect(state)
 
 
 def test_another_server_gets_no_token_of_ours(state, seen):
