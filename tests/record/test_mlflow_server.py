@@ -31,11 +31,11 @@ def server(out: Path) -> Iterator[str]:
         command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     ) as process:
         try:
-            _wait_for(lambda: _answers(f"{uri}/health"), seconds=90)
+            _wait_for(lambda: _answers(f"{uri}/health"), seconds=140)
             yield uri
         finally:
             process.terminate()
-            process.wait(timeout=20)
+            process.wait(timeout=30)
 
 
 def _answers(url: str) -> bool:
