@@ -17,7 +17,7 @@ from distlandscape.service.state import Services, State
 
 TEMP_PREFIX = "dl-ray-"
 JOB_VARIABLE = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # Ray sets it for a job's own process and for none of its own
-END_SECONDS = 10.0
+END_SECONDS = 30.0
 
 Programs = Callable[[State, Path], dict[str, Program]]
 
