@@ -14,6 +14,7 @@ from distlandscape.data import BlockStore
 from distlandscape.runtime import group, shards
 from distlandscape.runtime.evaluate import Evaluator
 from distlandscape.runtime.group import Membership
+from distlandscape.runtime.local import default_device
 
 DIM, DEVICE = 5000, torch.device("meta")
 
@@ -92,3 +93,14 @@ def test_a_copy_to_the_host_would_be_noticed(sharded, objective):
     space.run([("random", 0, 0, 0, "normal")], objective, Evaluator(DEVICE))
     with pytest.raises(NotImplementedError, match="meta tensor"):
         space.do_get(0)
+
+
+def test_a_gpu_computes_without_tf32(monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    monkeypatch.setattr(torch.backends.cuda.matmul, "allow_tf32", True)
+    assert default_device().type == "cpu"
+    assert torch.backends.cudnn.allow_tf32  # there is nothing to switch off
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert default_device().type == "cuda"
+    assert not torch.backends.cudnn.allow_tf32
+    assert not torch.backends.cuda.matmul.allow_tf32
