@@ -123,14 +123,15 @@ def _value(value: Any) -> str:
 def _provenance(view: RunView) -> Iterator[tuple[str, Any]]:
     """Identity and provenance, flat; what the page shows elsewhere is left out."""
     yield "run_dir", str(view.path)
-    yield from _flat(view.identity)
+    yield from leaves(view.identity)
     kept = ("weights", "weights_sha256", "transport", "status", "provenance")
-    yield from _flat({key: view.result[key] for key in kept if key in view.result})
+    yield from leaves({key: view.result[key] for key in kept if key in view.result})
 
 
-def _flat(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def leaves(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Leaves of nested mappings, under names joined by dots."""
     for key, value in tree.items():
         if isinstance(value, dict) and value:
-            yield from _flat(value, f"{prefix}{key}.")
+            yield from leaves(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from distlandscape.record.mlflow_values import redact
+from distlandscape.report.page import leaves
 from distlandscape.report.tables import RunView
 
 # Sections that tell runs apart best come first; who follows a run tells nothing of it.
@@ -45,7 +46,7 @@ class Difference:
 
 def configuration(views: Sequence[RunView]) -> list[Difference]:
     """Keys of the configuration that differ; the study first, where it does."""
-    flat = [dict(_flat(view.config)) for view in views]
+    flat = [dict(leaves(view.config)) for view in views]
     keys = [key for key in dict.fromkeys(key for one in flat for key in one) if key.split(".")[0] not in LEFT_OUT]
     found = [Difference(key, tuple(_text(one.get(key)) for one in flat)) for key in sorted(keys, key=_order)]
     return _differing([Difference("study", tuple(view.study for view in views)), *found])
@@ -53,7 +54,9 @@ def configuration(views: Sequence[RunView]) -> list[Difference]:
 
 def made_with(views: Sequence[RunView]) -> list[Difference]:
     """Data, weights, versions and machine, where they differ and all finished runs recorded them."""
-    flat = [dict(_flat({**view.identity, **(view.result.get("provenance") or {}), **_weights(view)})) for view in views]
+    flat = [
+        dict(leaves({**view.identity, **(view.result.get("provenance") or {}), **_weights(view)})) for view in views
+    ]
     found = []
     for name, words in MADE_WITH.items():
         keys = dict.fromkeys(key for one in flat for key in one if key == name or key.startswith(f"{name}."))
@@ -117,14 +120,6 @@ def _differing(found: list[Difference]) -> list[Difference]:
 
 def _weights(view: RunView) -> dict[str, Any]:
     return {"weights_sha256": view.result["weights_sha256"]} if view.result.get("weights_sha256") else {}
-
-
-def _flat(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in tree.items():
-        if isinstance(value, dict) and value:
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def _text(value: Any, absent: str = ABSENT) -> str:
