@@ -9,77 +9,45 @@ A run that was cut off is resumed. One worker's worth: runtime.workers=0 and one
 
 from __future__ import annotations
 
-import re
 import sys
 from pathlib import Path
 
 import matplotlib.pyplot as plt
-import torch
 
-import distlandscape as dl
-from distlandscape.config import load_config
 from distlandscape.record.run import Run
-from distlandscape.report import make_report
 from distlandscape.report.style import LIGHT
-from distlandscape.studies.runner import resume_study, run_study
+from tests.benchmarks.cases import Case, finished, make_cases
 
 DIGITS = "jobs/digits-emergence.yaml"
 FASHION = "jobs/fashion-mnist-{}-emergence.yaml"
 SHORT = ["data.samples=2000", "train.steps=1000", "train.checkpoints=8"]
-CASES: dict[str, tuple[str, list[str]]] = {
-    "digits, mlp": (DIGITS, []),
-    "digits, mlp, tanh": (DIGITS, ["model.options={hidden: [32, 32], activation: tanh}"]),
-    "digits, mlp, BatchNorm (population)": (DIGITS, ["model.options={hidden: [32, 32], norm: batch}"]),
-    "digits, mlp, BatchNorm (batch)": (
-        DIGITS, ["model.options={hidden: [32, 32], norm: batch}", "objective.norm=batch"]
-    ),
-    "digits, mlp, random labels": (DIGITS, ["data.random_labels=true", "train.steps=4000"]),
-    "digits, mlp, classes 0–2": (DIGITS, ["data.classes=[0,1,2]"]),
-    "digits, mlp, classes 0–4": (DIGITS, ["data.classes=[0,1,2,3,4]"]),
-    "Fashion-MNIST 10,000, cnn": (FASHION.format("cnn"), []),
-    "Fashion-MNIST 2,000, cnn, tanh": (FASHION.format("cnn"), [*SHORT, "model.options={activation: tanh}"]),
-    "Fashion-MNIST 2,000, cnn, BatchNorm (population)": (
-        FASHION.format("cnn"), [*SHORT, "model.options={norm: batch}"]
-    ),
-    "Fashion-MNIST 2,000, mlp": (FASHION.format("mlp"), SHORT),
-    "Fashion-MNIST 500, resnet20": (
-        FASHION.format("resnet20"), ["data.samples=500", "train.steps=500", "train.checkpoints=6"]
-    ),
-}  # fmt: skip
-DONE = ("done", "unconverged")
+CASES = [
+    Case(name, "emergence", job, keys)
+    for name, job, keys in (
+        ("digits, mlp", DIGITS, []),
+        ("digits, mlp, tanh", DIGITS, ["model.options={hidden: [32, 32], activation: tanh}"]),
+        ("digits, mlp, BatchNorm (population)", DIGITS, ["model.options={hidden: [32, 32], norm: batch}"]),
+        (
+            "digits, mlp, BatchNorm (batch)", DIGITS,
+            ["model.options={hidden: [32, 32], norm: batch}", "objective.norm=batch"],
+        ),
+        ("digits, mlp, random labels", DIGITS, ["data.random_labels=true", "train.steps=4000"]),
+        ("digits, mlp, classes 0–2", DIGITS, ["data.classes=[0,1,2]"]),
+        ("digits, mlp, classes 0–4", DIGITS, ["data.classes=[0,1,2,3,4]"]),
+        ("Fashion-MNIST 10,000, cnn", FASHION.format("cnn"), []),
+        ("Fashion-MNIST 2,000, cnn, tanh", FASHION.format("cnn"), [*SHORT, "model.options={activation: tanh}"]),
+        (
+            "Fashion-MNIST 2,000, cnn, BatchNorm (population)", FASHION.format("cnn"),
+            [*SHORT, "model.options={norm: batch}"],
+        ),
+        ("Fashion-MNIST 2,000, mlp", FASHION.format("mlp"), SHORT),
+        (
+            "Fashion-MNIST 500, resnet20", FASHION.format("resnet20"),
+            ["data.samples=500", "train.steps=500", "train.checkpoints=6"],
+        ),
+    )
+]  # fmt: skip
 CLAIMS = ("weak", "cluster", "freezes", "outliers", "confined", "λ_max", "Goldilocks")
-
-
-def command(case: str) -> str:
-    """What makes the run again."""
-    job, keys = CASES[case]
-    options = "".join(f' --set "{key}"' for key in [*keys, "runtime.workers=0"])
-    return f"distlandscape emergence --config {job}{options}"
-
-
-def folder(out: Path, case: str) -> Path:
-    """Where the one run of a case lies."""
-    return out / re.sub("[^a-z0-9]+", "-", case.lower()).strip("-")
-
-
-def made(out: Path, case: str) -> Run | None:
-    """The run of a case, finished or not."""
-    found = sorted(folder(out, case).glob("emergence-*/"))
-    return dl.open_run(found[-1]) if found else None
-
-
-def make(out: Path, words: list[str]) -> None:
-    """Runs and resumes what is not finished."""
-    for case, (job, keys) in CASES.items():
-        if words and not any(word in case for word in words):
-            continue
-        run = made(out, case)
-        print(f"{case}: {command(case)}", file=sys.stderr, flush=True)
-        if run is None:
-            folder(out, case).mkdir(parents=True, exist_ok=True)
-            run_study("emergence", load_config(job, [*keys, "runtime.workers=0"]), folder(out, case), make_report)
-        elif run.status not in DONE:
-            resume_study(run, make_report)
 
 
 def number(value: float | None) -> str:
@@ -88,17 +56,16 @@ def number(value: float | None) -> str:
 
 def tables(out: Path, figure: Path) -> None:
     """One table a run, one of all verdicts, and the figure."""
-    there = {case: made(out, case) for case in CASES}
-    runs = {case: run for case, run in there.items() if run is not None and run.status in DONE}
+    runs = finished(CASES, out)
     print("| network and data | P | accuracy | " + " | ".join(CLAIMS) + " |\n|" + "---|" * (3 + len(CLAIMS)))
     marks = {"holds": "holds", "does not hold": "**no**", "cannot tell": "?"}
     for case, run in runs.items():
         r = run.result
         cells = [marks[v["verdict"]] for v in r["verdicts"]]
-        print(f"| {case} | {r['parameters']:,} | {100 * r['accuracy']:.1f} % | " + " | ".join(cells) + " |")
+        print(f"| {case.name} | {r['parameters']:,} | {100 * r['accuracy']:.1f} % | " + " | ".join(cells) + " |")
     for case, run in runs.items():
         r = run.result
-        print(f"\n### {case}\n\n    {command(case)}\n")
+        print(f"\n### {case.name}\n\n    {case.command}\n")
         print(f"{r['passes']:,} passes in {r['wall_s']:.0f} s; {r['status']}. Loss {r['loss']:.3g} at the end.\n")
         print("| claim | measured | predicted | error | verdict | |\n|---|---|---|---|---|---|")
         for v in r["verdicts"]:
@@ -107,7 +74,7 @@ def tables(out: Path, figure: Path) -> None:
     draw(runs, figure)
 
 
-def draw(runs: dict[str, Run], figure: Path) -> None:
+def draw(runs: dict[Case, Run], figure: Path) -> None:
     """Eigenvalues, sharpness, confinement and the ratio of trace to norm along training; dashed: the random model."""
     blue, vermillion, muted = LIGHT["blue"], LIGHT["vermillion"], LIGHT["muted"]
     fig, axes = plt.subplots(len(runs), 4, figsize=(13, 2.3 * len(runs)), squeeze=False, layout="constrained")
@@ -120,7 +87,7 @@ def draw(runs: dict[str, Run], figure: Path) -> None:
             track = [(max(o["step"], 0.5), o["eigenvalue"]) for o in outliers if o["rank"] == rank]
             inside = rank < run.result["classes"]
             row[0].plot(*zip(*track, strict=True), color=blue if inside else muted, lw=0.8 if inside else 0.5)
-        row[0].set(xscale="log", yscale="log", ylabel=case.replace(", ", "\n"))
+        row[0].set(xscale="log", yscale="log", ylabel=case.name.replace(", ", "\n"))
         row[1].plot(steps, [p["lambda_max"] for p in points], color=blue)
         row[1].plot(steps, [p["model_lambda_max"] for p in points], color=vermillion, ls="--")
         row[1].axhline(points[-1]["edge"], color=muted, lw=0.8)
@@ -143,12 +110,11 @@ def draw(runs: dict[str, Run], figure: Path) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    torch.set_num_threads(1)
     out = Path(arguments[0] if arguments else "results/emergence")
     if arguments[1:2] == ["--tables"]:
         tables(out, Path(arguments[2]))
     else:
-        make(out, arguments[1:])
+        make_cases(CASES, out, arguments[1:])
 
 
 if __name__ == "__main__":
