@@ -196,7 +196,8 @@ def _emergence(result: dict[str, Any]) -> list[str]:
         measured, predicted, error = (
             "?" if v[n] is None else f"{v[n]:.3g}" for n in ("measured", "predicted", "error")
         )
-        lines.append(f"  {v['claim']:<38}{measured:>10}{predicted:>11}{error:>9}  {v['verdict']}")
+        alone = "" if v["observed"] == v["verdict"] else f" (network alone: {v['observed']})"
+        lines.append(f"  {v['claim']:<38}{measured:>10}{predicted:>11}{error:>9}  {v['verdict']}{alone}")
         lines.append(f"      {v['why']}")
     return [
         *lines,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from distlandscape.report import interactive_classes, png_classes
 from distlandscape.report.class_curves import StepPanel
@@ -104,8 +105,10 @@ def answer(view: RunView) -> Sentence:
     if not found:
         return []
     by = {word: [v["claim"] for v in found if v["verdict"] == word] for word in ("does not hold", "cannot tell")}
-    parts: Sentence = [(f"{len(found) - sum(map(len, by.values()))} of {len(found)}", True)]
-    parts.append((" claims of the paper hold on this network", False))
+    count = len(found)
+    parts: Sentence = [(f"{count - sum(map(len, by.values()))} of {count}", True)]
+    parts.append((" claims of the paper hold on this network as the random model predicts, ", False))
+    parts += [(f"{[v['observed'] for v in found].count('holds')} of {count}", True), (" on the network alone", False)]
     if by["does not hold"]:
         parts += [("; not: ", False), ("; ".join(by["does not hold"]), True)]
     if by["cannot tell"]:
@@ -117,18 +120,41 @@ def _verdicts(view: RunView) -> list[Rows]:
     found = view.result.get("verdicts")
     if not found:
         return []
-    head = ("claim", "verdict", "quantity", "measured", "predicted", "error", "why")
+    head = ("claim", "verdict", "network alone", "quantity", "measured", "predicted", "error", "why")
     rows = [
         (
             v["claim"],
             v["verdict"],
+            v["observed"],
             f"{v['quantity']}, step {v['step']:,}",
             *(number(v[name], 3) for name in ("measured", "predicted", "error")),
             v["why"],
         )
         for v in found
     ]
-    return [Rows("Claims and verdicts", head, rows, ("verdict", "quantity", "why")), *_projected(view)]
+    judged = Rows("Claims and verdicts", head, rows, ("verdict", "network alone", "quantity", "why"))
+    return [judged, *_along(view, found), *_projected(view)]
+
+
+def _along(view: RunView, found: list[dict[str, Any]]) -> list[Rows]:
+    """Every claim at every checkpoint: where in training it begins to hold, or ceases to."""
+    if view.checkpoints is None or len(view.checkpoints["step"]) < 2:
+        return []
+    steps = [f"{int(step):,}" for step in view.checkpoints["step"]]
+    rows = [
+        (v["claim"], *(_mark(*pair) for pair in zip(v["along"], v["observed_along"], strict=True)))
+        for v in found
+        if v["along"]
+    ]
+    return [
+        Rows("By step of training: ✓ holds, ○ on the network alone, ✗ does not, ? cannot tell", ("claim", *steps), rows)
+    ]
+
+
+def _mark(verdict: str, observed: str) -> str:
+    if verdict == "does not hold" and observed == "holds":
+        return "○"
+    return {"holds": "✓", "does not hold": "✗", "cannot tell": "?"}[verdict]
 
 
 def _projected(view: RunView) -> list[Rows]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 HOLDS, FAILS, UNKNOWN = "holds", "does not hold", "cannot tell"
@@ -34,9 +34,12 @@ class Verdict:
         measured: on the network; None where it could not be.
         predicted: by the random model with the fitted scales, or the bound that the claim sets.
         error: standard error of ``measured``, or scatter of the model's draws.
-        verdict: "holds", "does not hold" or "cannot tell".
+        verdict: "holds", "does not hold" or "cannot tell", of the claim with what the model says of it.
+        observed: the same of the network alone, whatever the model says.
         why: what decided, in words.
         step: of training, where the numbers are from.
+        along: the verdict at each checkpoint; empty where the claim is about all of them together.
+        observed_along: likewise, of the network alone.
     """
 
     claim: str
@@ -45,8 +48,11 @@ class Verdict:
     predicted: float | None
     error: float | None
     verdict: str
+    observed: str
     why: str
     step: int
+    along: list[str]
+    observed_along: list[str]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain mapping for JSON."""
@@ -55,13 +61,19 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Judgement:
-    """A claim at one checkpoint."""
+    """A claim at one checkpoint: of the network alone, and whether the model explains it (None: it has no say)."""
 
-    verdict: str
+    observed: str
+    explained: str | None
     measured: float
     predicted: float
     error: float
     why: str
+
+    @property
+    def verdict(self) -> str:
+        """Both together."""
+        return _both(self.observed, self.explained or self.observed)
 
 
 def agrees(measured: float, predicted: float, error: float, tolerance: float = TOLERANCE) -> str:
@@ -105,7 +117,7 @@ def weak_curvature(row: Row) -> Judgement:
     """Input (i): the residual term is small beside the Hessian, in Frobenius norm."""
     measured, error = row["residual_share"], row["residual_share_stderr"]
     verdict = exceeds(-measured, -WEAK, error)
-    return Judgement(verdict, measured, WEAK, error, f"‖R‖_F is {_percent(measured)} of ‖H‖_F")
+    return Judgement(verdict, None, measured, WEAK, error, f"‖R‖_F is {_percent(measured)} of ‖H‖_F")
 
 
 def clustered(row: Row) -> Judgement:
@@ -115,39 +127,43 @@ def clustered(row: Row) -> Judgement:
     verdict = exceeds(q, bound, error)
     why = f"q_SL is {q:.3g} and q_DL {row['q_dl']:.2g}; outliers need {row['model_q_threshold']:.2g}"
     if verdict == HOLDS and row["q_slsc"] < q - 2 * row["q_slsc_error"]:
-        return Judgement(FAILS, q, bound, error, f"q_SLSC, {row['q_slsc']:.3g}, is below q_SL, {q:.3g}")
-    return Judgement(verdict, q, bound, error, why)
+        return Judgement(FAILS, None, q, bound, error, f"q_SLSC, {row['q_slsc']:.3g}, is below q_SL, {q:.3g}")
+    return Judgement(verdict, None, q, bound, error, why)
 
 
 def frozen(row: Row) -> Judgement:
-    """Input (iii): 1 − E Σp², what freezing leaves of G, is that of independent Gaussian logits of the measured σ_z."""
+    """Input (iii): 1 − E Σp², what freezing leaves of G, is that of independent Gaussian logits of the measured σ_z.
+
+    Whether σ_z grows is seen from all checkpoints together.
+    """
     measured, predicted, error = 1 - row["sum_p2"], 1 - row["model_sum_p2"], row["sum_p2_error"]
     why = f"1 − E Σp² is {measured:.3g}; Gaussian logits with σ_z = {row['sigma_z']:.3g} would give {predicted:.3g}"
-    return Judgement(agrees(measured, predicted, error), measured, predicted, error, why)
+    return Judgement(HOLDS, agrees(measured, predicted, error), measured, predicted, error, why)
 
 
 def outliers(row: Row, classes: int) -> Judgement:
     """Property 1: the gap comes after C − 1 or C eigenvalues, where the model has outliers, too."""
     measured, predicted = float(row["outliers"]), float(classes - 1 if row["model_outlier"] is not None else 0)
     if not row["converged"]:
-        return Judgement(UNKNOWN, measured, predicted, 0.0, "not all leading eigenvalues have converged")
-    there = measured in (classes - 1, classes) and predicted > 0
+        return Judgement(UNKNOWN, None, measured, predicted, 0.0, "not all leading eigenvalues have converged")
+    there = HOLDS if measured in (classes - 1, classes) else FAILS
     told = f"the largest gap is after {measured:.0f}" if measured else "there is no gap"
     model = f"the model has {predicted:.0f} outliers"
-    return Judgement(HOLDS if there else FAILS, measured, predicted, 0.0, f"{told}; {model}")
+    return Judgement(there, HOLDS if predicted else FAILS, measured, predicted, 0.0, f"{told}; {model}")
 
 
 def confined(row: Row) -> Judgement:
     """Property 2: most of the gradient lies in the top C − 1 eigenvectors, no less than the model says."""
     f, predicted, error = row["confinement"], row["model_confinement"], row["model_confinement_sd"]
     if f is None or not math.isfinite(f):
-        return Judgement(UNKNOWN, math.nan, predicted, error, "too few eigenvectors converged, or the gradient is 0")
+        return Judgement(
+            UNKNOWN, None, math.nan, predicted, error, "too few eigenvectors converged, or the gradient is 0"
+        )
     null = f"sampled labels alone would give {row['confinement_null']:.2g}"
-    if f < MOST:
-        return Judgement(FAILS, f, predicted, error, f"{_percent(f)} of |g|², less than half; {null}")
-    short = f < predicted - 2 * error
-    why = f"{_percent(f)} of |g|², less than the model's" if short else f"{_percent(f)} of |g|²"
-    return Judgement(FAILS if short else HOLDS, f, predicted, error, f"{why}; {null}")
+    most, short = f >= MOST, f < predicted - 2 * error
+    than = ", less than half" if not most else ", less than the model's" if short else ""
+    observed, explained = (HOLDS if most else FAILS), (FAILS if short else HOLDS)
+    return Judgement(observed, explained, f, predicted, error, f"{_percent(f)} of |g|²{than}; {null}")
 
 
 def positive(row: Row) -> Judgement:
@@ -156,8 +172,7 @@ def positive(row: Row) -> Judgement:
     large = exceeds(measured, POSITIVE, error)
     close = agrees(measured, predicted, error)
     why = f"{measured:.3g}, in the model {predicted:.3g}; {_percent(row['positive'])} of a random plane curves upwards"
-    verdict = large if large != HOLDS else close
-    return Judgement(verdict, measured, predicted, error, why)
+    return Judgement(large, close, measured, predicted, error, why)
 
 
 def rise_and_fall(rows: Sequence[Row]) -> Verdict:
@@ -167,19 +182,20 @@ def rise_and_fall(rows: Sequence[Row]) -> Verdict:
     top = rows[peak]
     low, value, last = values[0], values[peak], values[-1]
     predicted, error = top["model_lambda_max"], math.hypot(top["lambda_max_residual"], top["model_lambda_max_sd"])
+    explained = agrees(value, predicted, error)
     if len(rows) < LEAST:
-        verdict, why = UNKNOWN, f"{len(rows)} checkpoints cannot show a rise and a fall; take {LEAST} or more"
+        observed, why = UNKNOWN, f"{len(rows)} checkpoints cannot show a rise and a fall; take {LEAST} or more"
     elif value < TURN * low or value < TURN * last:
-        verdict = FAILS
+        observed = FAILS
         why = (
             f"from {low:.3g} at the first checkpoint to {value:.3g} at step {top['step']:,} and {last:.3g} at the last"
         )
     else:
-        verdict = agrees(value, predicted, error)
+        observed = HOLDS
         why = f"rises by {_factor(value, low)}, falls by {_factor(value, last)}; the model has {predicted:.3g} there"
-    return Verdict(
-        "λ_max rises, then falls", "λ_max at its peak", value, predicted, error, verdict, why, int(top["step"])
-    )
+    verdict = UNKNOWN if observed == UNKNOWN else _both(observed, explained)
+    claim, quantity, step = "λ_max rises, then falls", "λ_max at its peak", int(top["step"])
+    return Verdict(claim, quantity, value, predicted, error, verdict, observed, why, step, [], [])
 
 
 def _frozen(rows: Sequence[Row]) -> Verdict:
@@ -188,26 +204,37 @@ def _frozen(rows: Sequence[Row]) -> Verdict:
     quantity = "1 − E Σp²"
     found = _overall(claim, quantity, rows, [frozen(r) for r in rows])
     first, last = rows[0]["sigma_z"], rows[-1]["sigma_z"]
-    if len(rows) == 1 or last > first or found.verdict != HOLDS:
+    if len(rows) == 1 or last > first:
         return found
     why = f"σ_z does not grow: {first:.3g} at the first checkpoint, {last:.3g} at the last"
-    return Verdict(claim, quantity, found.measured, found.predicted, found.error, FAILS, why, found.step)
+    return replace(found, verdict=FAILS, observed=FAILS, why=why)
 
 
 def _overall(claim: str, quantity: str, rows: Sequence[Row], judgements: Sequence[Judgement]) -> Verdict:
-    telling = [j for j in judgements if j.verdict != UNKNOWN]
-    good = sum(j.verdict == HOLDS for j in telling)
-    if len(telling) < TELLING * len(judgements) or not telling:
-        verdict = UNKNOWN
-    else:
-        verdict = HOLDS if good >= SHARE * len(telling) else FAILS
-    at = max((i for i, j in enumerate(judgements) if j.verdict == verdict), default=len(judgements) - 1)
+    along, observed_along = [j.verdict for j in judgements], [j.observed for j in judgements]
+    verdict, observed, good = _most(along), _most(observed_along), along.count(HOLDS)
+    at = max((i for i, word in enumerate(along) if word == verdict), default=len(along) - 1)
     one, count = judgements[at], ""
     if len(judgements) > 1:
         at_last = ", the last among them" if 0 < good < len(judgements) and judgements[-1].verdict == HOLDS else ""
         count = f"; holds at {good} of {len(judgements)} checkpoints{at_last}"
     measured, predicted, error = (_number(v) for v in (one.measured, one.predicted, one.error))
-    return Verdict(claim, quantity, measured, predicted, error, verdict, one.why + count, int(rows[at]["step"]))
+    why, step = one.why + count, int(rows[at]["step"])
+    return Verdict(claim, quantity, measured, predicted, error, verdict, observed, why, step, along, observed_along)
+
+
+def _most(words: Sequence[str]) -> str:
+    """What three quarters of the checkpoints that can tell say; nothing where fewer than half can."""
+    telling = [word for word in words if word != UNKNOWN]
+    if not telling or len(telling) < TELLING * len(words):
+        return UNKNOWN
+    return HOLDS if telling.count(HOLDS) >= SHARE * len(telling) else FAILS
+
+
+def _both(one: str, other: str) -> str:
+    if FAILS in (one, other):
+        return FAILS
+    return UNKNOWN if UNKNOWN in (one, other) else HOLDS
 
 
 def _number(value: float) -> float | None:

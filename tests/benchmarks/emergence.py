@@ -16,6 +16,7 @@ import matplotlib.pyplot as plt
 
 from distlandscape.record.run import Run
 from distlandscape.report.style import LIGHT
+from distlandscape.studies.verdicts import Verdict, verdicts
 from tests.benchmarks.cases import Case, finished, make_cases
 
 DIGITS = "jobs/digits-emergence.yaml"
@@ -25,6 +26,12 @@ CASES = [
     Case(name, "emergence", job, keys)
     for name, job, keys in (
         ("digits, mlp", DIGITS, []),
+        ("digits, mlp, second seed", DIGITS, ["train.seed=1"]),
+        ("digits, mlp, third seed", DIGITS, ["train.seed=2"]),
+        (
+            "digits, mlp, whole batches", DIGITS,
+            ["train.batch_size=1797", "train.momentum=0", "train.learning_rate=0.25", "train.steps=2000"],
+        ),
         ("digits, mlp, tanh", DIGITS, ["model.options={hidden: [32, 32], activation: tanh}"]),
         ("digits, mlp, BatchNorm (population)", DIGITS, ["model.options={hidden: [32, 32], norm: batch}"]),
         (
@@ -35,6 +42,7 @@ CASES = [
         ("digits, mlp, classes 0–2", DIGITS, ["data.classes=[0,1,2]"]),
         ("digits, mlp, classes 0–4", DIGITS, ["data.classes=[0,1,2,3,4]"]),
         ("Fashion-MNIST 10,000, cnn", FASHION.format("cnn"), []),
+        ("Fashion-MNIST 2,000, cnn", FASHION.format("cnn"), SHORT),
         ("Fashion-MNIST 2,000, cnn, tanh", FASHION.format("cnn"), [*SHORT, "model.options={activation: tanh}"]),
         (
             "Fashion-MNIST 2,000, cnn, BatchNorm (population)", FASHION.format("cnn"),
@@ -54,14 +62,30 @@ def number(value: float | None) -> str:
     return "" if value is None else f"{value:.3g}"
 
 
+def judged(run: Run) -> list[Verdict]:
+    """The verdicts, from the table of checkpoints."""
+    table = run.table("checkpoints")
+    assert table is not None
+    return verdicts(table.to_pylist(), run.result["classes"])
+
+
+def cell(verdict: Verdict) -> str:
+    """Network alone and with the model: over training, at how many checkpoints, at the last."""
+    marks = {"holds": "✓", "does not hold": "✗", "cannot tell": "?"}
+    parts = []
+    for word, along in ((verdict.observed, verdict.observed_along), (verdict.verdict, verdict.along)):
+        where = f" {along.count('holds')}/{len(along)} {marks[along[-1]]}" if along else ""
+        parts.append(f"**{marks[word]}**{where}")
+    return "<br>".join(parts)
+
+
 def tables(out: Path, figure: Path) -> None:
     """One table a run, one of all verdicts, and the figure."""
     runs = finished(CASES, out)
     print("| network and data | P | accuracy | " + " | ".join(CLAIMS) + " |\n|" + "---|" * (3 + len(CLAIMS)))
-    marks = {"holds": "holds", "does not hold": "**no**", "cannot tell": "?"}
     for case, run in runs.items():
         r = run.result
-        cells = [marks[v["verdict"]] for v in r["verdicts"]]
+        cells = [cell(v) for v in judged(run)]
         print(f"| {case.name} | {r['parameters']:,} | {100 * r['accuracy']:.1f} % | " + " | ".join(cells) + " |")
     for case, run in runs.items():
         r = run.result

@@ -83,8 +83,11 @@ def test_page_and_mirror(whole, capfd):
     for name in figures:
         assert (page.parent / "figures" / f"{name}.png").stat().st_size > 5_000
     seen = words_of(page)
-    assert "7 of 7 claims of the paper hold on this network" in seen
-    assert seen.index("Claims and verdicts") < seen.index("Property 1")
+    assert "7 of 7 claims of the paper hold on this network as the random model predicts, 7 of 7 on the" in seen
+    along = [word for v in result["verdicts"] for word in v["along"]]
+    assert len(along) == 6 * 5  # six claims are judged at each checkpoint
+    assert seen.count("✓") == along.count("holds") + 1  # and the table's own words
+    assert seen.index("Claims and verdicts") < seen.index("By step of training") < seen.index("Property 1")
     assert "Parts are missing" not in seen
     client = MlflowClient(f"sqlite:///{page.parent.parent / 'mlflow.db'}")
     run = client.get_run(result["run_id"])

@@ -58,6 +58,10 @@ def words(rows):
     return [v.verdict for v in verdicts(rows, C)]
 
 
+def observed(rows):
+    return [v.observed for v in verdicts(rows, C)]
+
+
 def test_all_hold():
     assert words(along_training()) == [HOLDS] * 7
 
@@ -95,6 +99,36 @@ def test_each_claim_turns_on_its_own_numbers(claim, changes, verdict):
     assert all(word == HOLDS for index, word in enumerate(found) if index != claim)
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"sum_p2": 0.7},
+        {"model_outlier": None},
+        {"confinement": 0.55, "model_confinement": 0.9},
+        {"model_lambda_max": 4.0},
+        {"model_ratio": 6.0},
+    ],
+)
+def test_a_model_that_errs_takes_nothing_from_the_network(changes):
+    assert FAILS in words(along_training(**changes))
+    assert observed(along_training(**changes)) == [HOLDS] * 7
+
+
+@pytest.mark.parametrize(
+    ("claim", "changes"),
+    [
+        (0, {"residual_share": 0.8}),
+        (2, {"sigma_z": 2.0}),
+        (3, {"outliers": 1}),
+        (4, {"confinement": 0.3}),
+        (5, {"lambda_max": 10.0}),
+        (6, {"ratio": 0.2}),
+    ],
+)
+def test_what_the_network_lacks_no_model_mends(claim, changes):
+    assert observed(along_training(**changes))[claim] == FAILS
+
+
 def test_three_quarters_of_the_checkpoints_have_to_hold():
     rows = along_training()
     for index, expected in enumerate([HOLDS, HOLDS, FAILS, FAILS]):
@@ -102,8 +136,13 @@ def test_three_quarters_of_the_checkpoints_have_to_hold():
         found = verdicts(rows, C)[3]
         assert found.verdict == expected
         assert f"holds at {7 - index} of 8" in found.why
+        assert found.along == [FAILS] * (index + 1) + [HOLDS] * (7 - index)
     assert found.measured == 2
     assert found.step == 30
+
+
+def test_a_claim_about_the_whole_of_training_has_no_answer_at_a_step():
+    assert [len(v.along) for v in verdicts(along_training(), C)] == [8, 8, 8, 8, 8, 0, 8]
 
 
 def test_one_checkpoint_shows_no_rise_and_fall():
