@@ -1,11 +1,14 @@
 """Planes as ratios: products of each kind, packed against single trainings, the sweep of the digits.
 
-``python -m tests.benchmarks.planes [projections] [packs] [sweep]``. Times are of this process's CPU where one thread
-works, so that a busy machine distorts them less.
+``python -m tests.benchmarks.planes [projections] [packs] [sweep]``; ``… peer FOLDER`` for the wrappers of the package
+intrinsic-dimensionality, whose published wheel has no module in it, from a checkout of its source. Times are of this
+process's CPU where one thread works, so that a busy machine distorts them less.
 """
 
 from __future__ import annotations
 
+import functools
+import importlib
 import json
 import subprocess
 import sys
@@ -93,6 +96,51 @@ def packs() -> None:
     print()
 
 
+def peer(folder: str) -> None:
+    """A step of its wrapped mlp 784-200-200-10, d = 500, over one of a training in a pack of eight of ours."""
+    sys.path.insert(0, folder)
+    dense = importlib.import_module("intrinsic.dense").DenseWrap
+    fastfood = importlib.import_module("intrinsic.fastfood").FastfoodWrap
+    random = np.random.default_rng(0)
+    x, y = random.standard_normal((1024, 1, 28, 28), dtype=np.float32), random.integers(0, 10, 1024)
+    images, labels = torch.from_numpy(x), torch.from_numpy(y)
+    members, steps, few = 8, 10, AllRows(x[:64], y[:64])
+    objectives = [
+        dl.Objective(build_model("mlp", (1, 28, 28), 10, {"hidden": [200, 200]}, seed), (x, y))
+        for seed in range(members)
+    ]
+    recipe = Recipe(steps=steps, batch_size=64, learning_rate=1e-3, optimizer="adam", evaluate_every=1000)
+
+    def theirs(wrap: Callable[..., torch.nn.Module]) -> float:
+        model = wrap(build_model("mlp", (1, 28, 28), 10, {"hidden": [200, 200]}, 0), 500, device="cpu")
+        optimizer = torch.optim.Adam(model.parameters(), 1e-3)
+
+        def train() -> None:
+            for _ in range(steps):
+                rows = torch.randint(len(images), (64,))
+                optimizer.zero_grad()
+                torch.nn.functional.cross_entropy(model(images[rows]), labels[rows]).backward()
+                optimizer.step()
+
+        return fastest(train, 3) / steps
+
+    def ours(kind: str, shared: bool) -> float:
+        one = make_projection(kind, objectives[0].parameters, 500, 0)
+        planes = [one if shared else make_projection(kind, objectives[0].parameters, 500, s) for s in range(members)]
+        chosen = list(range(members))
+        call = functools.partial(train_pack, objectives, planes, chosen, AllRows(x, y), few, recipe)
+        return fastest(call, 3) / steps / members
+
+    print("| plane, d = 500 | theirs, a step | ours, a step and training | ratio |\n|---|---|---|---|")
+    for kind, shared, wrap in (
+        ("dense", True, dense), ("dense", False, dense), ("fastfood", False, fastfood), ("hashed", False, fastfood)
+    ):  # fmt: skip
+        a, b = theirs(wrap), ours(kind, shared)
+        name = f"{kind}, {'one for all' if shared else 'one a seed'}"
+        print(f"| {name} | {1e3 * a:.1f} ms | {1e3 * b:.1f} ms | {a / b:.1f} |", flush=True)
+    print()
+
+
 def sweep() -> None:
     """The digits job in this process: wall time, trainings, d_int90."""
     with tempfile.TemporaryDirectory() as out:
@@ -107,5 +155,8 @@ def sweep() -> None:
 if __name__ == "__main__":
     torch.set_num_threads(1)
     parts = {"projections": projections, "packs": packs, "sweep": sweep}
-    for name in sys.argv[1:] or parts:
-        parts[name]()
+    if sys.argv[1:2] == ["peer"]:
+        peer(sys.argv[2])
+    else:
+        for name in sys.argv[1:] or parts:
+            parts[name]()
