@@ -76,7 +76,10 @@ class Pack:
                 " again"
             ) from error
         parts = torch.autograd.grad(losses_B.sum(), leaves, allow_unused=True, materialize_grads=True)
-        return losses_B.detach(), torch.cat([part.reshape(len(part), -1) for part in parts], dim=1)
+        gradients_BP = torch.empty_like(theta_BP)
+        for piece, part in zip(self._split(gradients_BP), parts, strict=True):
+            piece.copy_(part)  # of a linear layer it comes transposed: to reshape it first would copy it twice
+        return losses_B.detach(), gradients_BP
 
     @torch.no_grad()
     def evaluate(self, theta_BP: Tensor, rows: AllRows) -> Scores:
