@@ -52,11 +52,13 @@ def _dimensions(config: RunConfig, outcomes: list[dict[str, Any]]) -> list[dict[
     h, baseline = config.hyperplane, baseline_of(outcomes)
     threshold = h.target_accuracy or (SHARE * sum(baseline) / len(baseline) if baseline else None)
     rows = []
+    made = {(o["kind"], o["burn_in"], o["dim"]): {"made": o["made"], "why": o.get("why", "")} for o in outcomes}
     for kind, burn_in, dim, members in _groups(outcomes, h.seeds):
         accuracy = mean_interval([member["accuracy"] for member in members])
         finite = [member["loss"] for member in members if member["loss"] is not None]
         loss = mean_interval(finite) if len(finite) == len(members) else (None, None, None)
         row = {"kind": kind, "burn_in": burn_in, "dimension": dim, "trainings": len(members)}
+        row |= made[kind, burn_in, dim]
         for name, triple in (("accuracy", accuracy), ("loss", loss)):
             row |= dict(zip((name, f"{name}_low", f"{name}_high"), triple, strict=True))
         row["diverged"] = sum(member["status"] == "diverged" for member in members)
