@@ -76,6 +76,15 @@ def doubts(view: RunView) -> list[Notice]:
         found.append(Notice("The dimension is not pinned down.", f"{result['status'].capitalize()}."))
     if result.get("budget_ended"):
         found.append(Notice("The budget ended first.", "Dimensions that lack trainings are not shown."))
+    short = _short_of_it(view)
+    if short:
+        found.append(
+            Notice(
+                "Accuracy falls again.",
+                f"d_int90 is where the threshold is first reached; beyond it {short} fall short. Trust the interval"
+                " more than the value, or train with more hyperplane.seeds.",
+            )
+        )
     if h["shared_plane"]:
         found.append(
             Notice("One plane a dimension.", "All seeds share it, so success rates are over starts, not over planes.")
@@ -85,6 +94,18 @@ def doubts(view: RunView) -> list[Notice]:
             Notice("Trainings ended at their target.", "Mean accuracies saturate there; success rates do not suffer.")
         )
     return found
+
+
+def _short_of_it(view: RunView) -> str:
+    """Dimensions of the first kind and start beyond d_int90 whose mean accuracy is below the threshold, in words."""
+    result = view.result or {}
+    found, series = result.get("d_int90") or {}, result.get("series") or []
+    if not series or found["at"] is None:
+        return ""
+    first = (series[0]["kind"], series[0]["burn_in"])
+    mine = [row for row in rows(view, "dimensions") if (row["kind"], row["burn_in"]) == first]
+    short = [row for row in mine if row["dimension"] > found["at"] and row["accuracy"] < found["threshold"]]
+    return " and ".join(f"d = {row['dimension']:,}" for row in short)
 
 
 def _series(view: RunView) -> list[Rows]:

@@ -52,6 +52,11 @@ def check(config: RunConfig, objective: Objective) -> None:
         raise InputError(
             f"hyperplane.budget_trainings={h.budget_trainings} allows no training: a pack has {least}; raise it"
         )
+    if h.budget_trainings is not None and h.budget_trainings < h.seeds + least:
+        raise InputError(
+            f"hyperplane.budget_trainings={h.budget_trainings} allows no comparison: the full space takes {h.seeds} and"
+            f" the first plane {least}; raise it"
+        )
     if objective.samples - held_out_samples(objective.samples, h.hold_out) < 1:
         raise InputError(f"data.samples={objective.samples} leaves none to train on; give more samples")
 
@@ -95,8 +100,10 @@ def measure(
         more = {one: sorted({d for c in found[one] for d in next_dims(c, dims[one])}) for one in series}
         if sweep.exhausted or not any(more.values()):
             break
+        # Fewer than were planned, where a bracket is tight or two of them overlap.
+        progress.tick(0, planned=h.seeds * (2 * aims * len(series) - sum(map(len, more.values()))))
         dims = {one: sorted([*dims[one], *more[one]]) for one in series}
-    baseline = baseline_of(sweep.outcomes)
+    baseline = baseline_of(sweep.outcomes, h.seeds)
     if not baseline:
         raise TrainingError("the budget ended before the full space was trained, so nothing can be compared; raise it")
     return {
@@ -158,7 +165,7 @@ class _Packs:
 
 def _crossings(config: RunConfig, outcomes: list[dict[str, Any]], series: Series) -> list[Crossing]:
     """Of 90 % of the baseline, and of the absolute target where there is one."""
-    baseline, target = baseline_of(outcomes), config.hyperplane.target_accuracy
+    baseline, target = baseline_of(outcomes, config.hyperplane.seeds), config.hyperplane.target_accuracy
     accuracies = accuracies_of(outcomes, config.hyperplane.seeds).get(series)
     if not accuracies or not baseline:
         return [Crossing(None, None, None, None, None)]

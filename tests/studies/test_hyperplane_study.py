@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from mlflow import MlflowClient
@@ -15,7 +17,9 @@ from distlandscape.cli.main import main
 from distlandscape.cli.summary import summary_lines
 from distlandscape.config import load_config
 from distlandscape.models import build_model
+from distlandscape.report.hyperplane import doubts
 from distlandscape.report.plane_curves import crossing_words
+from distlandscape.report.tables import load
 from distlandscape.runtime.along import moved
 from distlandscape.studies import hyperplane as study
 from distlandscape.studies.hyperplane_planes import chosen_kind, hessian_planes, random_planes, trajectory_planes
@@ -152,6 +156,29 @@ def test_killed_and_resumed_trains_nothing_twice(tmp_path, capfd, monkeypatch, w
     result = json.loads(capfd.readouterr().out)
     assert len(set(calls)) == len(calls) == len(trials(result["run_dir"]))
     assert all(result[name] == whole.result[name] for name in NUMBERS)
+
+
+@pytest.mark.usefixtures("numbers_only", "ray_session")
+def test_workers_give_the_same_table(tmp_path, capfd, whole):
+    result = run(tmp_path, capfd, workers="2")
+    assert all(result[name] == whole.result[name] for name in NUMBERS)
+
+
+def test_a_plane_beyond_the_first_that_falls_short_is_named(whole, tmp_path):
+    path = tmp_path / "copy"
+    shutil.copytree(whole.path, path)
+    run = dl.open_run(path)
+    assert not any(notice.title == "Accuracy falls again." for notice in doubts(load(run)))
+    rows = run.table("dimensions").to_pylist()
+    (largest,) = (row for row in rows if row["dimension"] == 400)
+    run.write_table("dimensions", pa.Table.from_pylist([*rows, {**largest, "dimension": 500, "accuracy": 0.1}]))
+    (notice,) = (notice for notice in doubts(load(run)) if notice.title == "Accuracy falls again.")
+    assert "beyond it d = 500 fall short" in notice.text
+
+
+def test_what_is_planned_ends_with_the_sweep(whole):
+    """Refinements that were planned and not needed are taken off the expected end."""
+    assert whole.progress["planned"] == whole.progress["done"] == whole.result["trainings"]
 
 
 def test_packs_and_their_keys(tmp_path):
@@ -310,6 +337,7 @@ def test_planes_of_a_task_are_of_its_seed_and_dimension(tmp_path):
         ("hyperplane.seeds=1", "greater than or equal to 2"),
         ("hyperplane.budget_trainings=0", "greater than or equal to 1"),
         ("hyperplane.budget_trainings=1", "allows no training: a pack has 2"),
+        ("hyperplane.budget_trainings=4", "allows no comparison: the full space takes 3 and the first plane 2"),
         ("hyperplane.budget_minutes=0", "greater than 0"),
         ("hyperplane.stop_at_target=true", "needs a hyperplane.target_accuracy"),
         ("hyperplane.hold_out=1", "less than 1"),
