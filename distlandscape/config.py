@@ -194,8 +194,12 @@ class TheoryConfig(_Section):
 class HyperplaneConfig(_Section):
     """Trainings confined to random planes θ₀ + A w; what is not here is as the train section says."""
 
-    kinds: tuple[Literal["auto", "dense", "sparse", "hashed", "fastfood", "cosine", "hadamard"], ...] = Field(
-        ("auto",), min_length=1, description="constructions of A that are compared"
+    kinds: tuple[
+        Literal["auto", "dense", "sparse", "hashed", "fastfood", "cosine", "hadamard", "trajectory", "hessian"], ...
+    ] = Field(
+        ("auto",),
+        min_length=1,
+        description="constructions of A that are compared; trajectory and hessian: not random, but of the network",
     )
     burn_in: tuple[Annotated[Integer, Field(ge=0)], ...] = Field(
         (0,), min_length=1, description="full-space steps before the plane is laid through the weights; compared"

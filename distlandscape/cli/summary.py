@@ -76,6 +76,8 @@ def _theory(result: dict[str, Any]) -> list[str]:
 
 
 def _hyperplane(result: dict[str, Any]) -> list[str]:
+    from distlandscape.report.plane_curves import crossing_words
+
     found = result["d_int90"]
     lines = [
         f"planes through the weights of {_subject(result)}",
@@ -91,12 +93,11 @@ def _hyperplane(result: dict[str, Any]) -> list[str]:
             f"  {row['kind']:<10} {row['burn_in']:>6} {row['dimension']:>8}    {100 * row['accuracy']:5.1f} %"
             f" ({low:5.1f} to {high:5.1f})    {success}"
         )
-    ends = [f"{found[name]:.0f}" if found[name] is not None else "?" for name in ("value", "low", "high")]
-    told = f"{ends[0]} ({ends[1]} to {ends[2]})"
+    lines += ["", f"  d_int90, where accuracy reaches {100 * found['threshold']:.1f} %"]
+    for one in result["series"]:
+        lines.append(f"  {one['kind']:<10} {one['burn_in']:>6}    {crossing_words(one['d_int90'])}")
     return [
         *lines,
-        "",
-        f"  d_int90    {told}, where accuracy reaches {100 * found['threshold']:.1f} %",
         f"  status     {result['status']}",
     ]
 

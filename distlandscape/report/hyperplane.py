@@ -7,7 +7,7 @@ from typing import Any
 from distlandscape.report import interactive_planes, png_planes
 from distlandscape.report.figure import Figure, Notice, Rows, Sentence, StudyPage
 from distlandscape.report.numbers import number
-from distlandscape.report.plane_curves import FULL, rows, sweeps
+from distlandscape.report.plane_curves import FULL, crossing_words, rows, series_name, sweeps
 from distlandscape.report.tables import RunView
 from distlandscape.report.train import percent
 
@@ -62,10 +62,10 @@ def answer(view: RunView) -> Sentence:
             (".", False),
         ]
     parts: Sentence = [("Training in a random plane of dimension ", False), (f"{found['value']:,.0f}", True)]
-    if found["low"] is not None:
-        high = "more than was tried" if found["high"] is None else f"{found['high']:,.0f}"
-        parts.append((f" (95 % interval {found['low']:,.0f} to {high})", False))
-    return [*parts, (" reaches 90 % of the accuracy in full space, which is ", False), (full, True), (".", False)]
+    words = crossing_words(found)
+    interval = ", the smallest tried," if found["below"] is None else f" (95 % interval {words.partition('(')[2]}"
+    parts.append((f"{interval} reaches 90 % of the accuracy in full space, which is ", False))
+    return [*parts, (full, True), (".", False)]
 
 
 def doubts(view: RunView) -> list[Notice]:
@@ -76,6 +76,15 @@ def doubts(view: RunView) -> list[Notice]:
         found.append(Notice("The dimension is not pinned down.", f"{result['status'].capitalize()}."))
     if result.get("budget_ended"):
         found.append(Notice("The budget ended first.", "Dimensions that lack trainings are not shown."))
+    short = _short_of_it(view)
+    if short:
+        found.append(
+            Notice(
+                "Accuracy falls again.",
+                f"d_int90 is where the threshold is first reached; beyond it {short} fall short. Trust the interval"
+                " more than the value, or train with more hyperplane.seeds.",
+            )
+        )
     if h["shared_plane"]:
         found.append(
             Notice("One plane a dimension.", "All seeds share it, so success rates are over starts, not over planes.")
@@ -87,6 +96,35 @@ def doubts(view: RunView) -> list[Notice]:
     return found
 
 
+def _short_of_it(view: RunView) -> str:
+    """Dimensions of the first kind and start beyond d_int90 whose mean accuracy is below the threshold, in words."""
+    result = view.result or {}
+    found, series = result.get("d_int90") or {}, result.get("series") or []
+    if not series or found["at"] is None:
+        return ""
+    first = (series[0]["kind"], series[0]["burn_in"])
+    mine = [row for row in rows(view, "dimensions") if (row["kind"], row["burn_in"]) == first]
+    short = [row for row in mine if row["dimension"] > found["at"] and row["accuracy"] < found["threshold"]]
+    return " and ".join(f"d = {row['dimension']:,}" for row in short)
+
+
+def _series(view: RunView) -> list[Rows]:
+    """The dimensions that are enough, where more than one is asked for."""
+    result = view.result or {}
+    series = result.get("series") or []
+    targets = [one["target"] for one in series if one["target"] is not None]
+    if len(series) + len(targets) < 2:
+        return []
+    head: tuple[str, ...] = ("planes", "d_int90 (95 % interval)")
+    if targets:
+        head = (*head, f"dimension for {percent(targets[0]['threshold'])}")
+    lines = []
+    for one in series:
+        asked = [one["d_int90"]] + [one["target"]] * bool(targets)
+        lines.append((series_name(one), *(crossing_words(found) for found in asked)))
+    return [Rows("Dimensions that are enough", head, lines, words=head)]
+
+
 def _folded(view: RunView) -> list[Rows]:
     lines: list[tuple[str, ...]] = []
     for row in rows(view, "dimensions"):
@@ -96,7 +134,16 @@ def _folded(view: RunView) -> list[Rows]:
         cells = (f"{row['dimension']:,}", str(row["trainings"]), percent(row["accuracy"]), interval, loss)
         lines.append((row["kind"], start, *cells, percent(row.get("success"))))
     head = ("kind", "start", "d", "trainings", "accuracy", "95 % interval", "loss", "success")
-    return [Rows("By dimension", head, lines)] if lines else []
+    return [Rows("By dimension", head, lines), *_reasons(view)] if lines else []
+
+
+def _reasons(view: RunView) -> list[Rows]:
+    """What ``auto`` took, and why."""
+    # Runs made before the reason was recorded have no such column.
+    found = {row["dimension"]: row["why"] for row in rows(view, "dimensions") if row.get("why")}
+    head = ("d", "taken by auto, and why")
+    lines: list[tuple[str, ...]] = [(f"{d:,}", found[d]) for d in sorted(found)]
+    return [Rows("The choice of planes", head, lines, words=head[1:])] if lines else []
 
 
 PAGE = StudyPage(
@@ -112,4 +159,5 @@ PAGE = StudyPage(
     optional=("success",),
     doubts=doubts,
     folded=_folded,
+    first=_series,
 )

@@ -63,6 +63,17 @@ def series_name(row: dict[str, Any]) -> str:
     return f"{row['kind']}, from {'random weights' if not row['burn_in'] else 'step ' + format(row['burn_in'], ',')}"
 
 
+def crossing_words(found: dict[str, Any]) -> str:
+    """A d_int90, or the dimension of a target, with its interval; ends that lie outside what was tried are said so."""
+    if found["value"] is None:
+        return "none that was tried"
+    if found["below"] is None:
+        return f"at most {found['at']:,}, the smallest tried"
+    low = "less than was tried" if found["low"] is None else f"{found['low']:,.0f}"
+    high = "more than was tried" if found["high"] is None else f"{found['high']:,.0f}"
+    return f"{found['value']:,.0f} ({low} to {high})"
+
+
 def learning(view: RunView) -> list[Learning]:
     """Learning curves of the first series and of full space; members that ended early count with their last value."""
     table = rows(view, "curves")

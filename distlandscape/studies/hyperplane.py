@@ -13,6 +13,7 @@ from distlandscape.errors import InputError, TrainingError
 from distlandscape.objective import Objective
 from distlandscape.record.run import Run
 from distlandscape.runtime.runner import Runner
+from distlandscape.studies.hyperplane_planes import TRAJECTORY, check_given, trajectory_steps
 from distlandscape.studies.hyperplane_tables import SHARE, accuracies_of, baseline_of, write_tables
 from distlandscape.studies.hyperplane_task import FULL, PackTask, held_out_samples, perform
 from distlandscape.studies.intrinsic import Crossing, crossing, next_dims
@@ -45,18 +46,26 @@ def check(config: RunConfig, objective: Objective) -> None:
         raise InputError(f"train.warmup_steps={t.warmup_steps} is more than hyperplane.steps={h.steps}; lower it")
     if h.stop_at_target and h.target_accuracy is None:
         raise InputError("hyperplane.stop_at_target needs a hyperplane.target_accuracy to stop at; give one")
+    check_given(config, objective)
     least = min(h.pack, h.seeds)
     if h.budget_trainings is not None and h.budget_trainings < least:
         raise InputError(
             f"hyperplane.budget_trainings={h.budget_trainings} allows no training: a pack has {least}; raise it"
         )
+    if h.budget_trainings is not None and h.budget_trainings < h.seeds + least:
+        raise InputError(
+            f"hyperplane.budget_trainings={h.budget_trainings} allows no comparison: the full space takes {h.seeds} and"
+            f" the first plane {least}; raise it"
+        )
     if objective.samples - held_out_samples(objective.samples, h.hold_out) < 1:
         raise InputError(f"data.samples={objective.samples} leaves none to train on; give more samples")
 
 
-def coarse_grid(config: RunConfig, parameters: int) -> list[int]:
-    """Dimensions that are tried first, ascending."""
-    return sorted(config.hyperplane.dims or {d for d in GRID if d < parameters} or {parameters})
+def coarse_grid(config: RunConfig, parameters: int, series: Series) -> list[int]:
+    """Dimensions that are tried first, ascending; by themselves not more than a trajectory has moves."""
+    kind, burn_in = series
+    most = len(trajectory_steps(config, burn_in, parameters)) - 1 if kind == TRAJECTORY else parameters
+    return sorted(config.hyperplane.dims or {d for d in GRID if d < most} or {most})
 
 
 def measure(
@@ -70,15 +79,16 @@ def measure(
 ) -> dict[str, Any]:
     """Train, refine around the crossing, summarise; returns what becomes result.json.
 
-    Trainings: seeds × (1 + series × (grid + 2·rounds)) at most.
+    Trainings: seeds × (1 + series × (grid + 2·rounds)) at most; where there is a target, 4·rounds.
     """
     h, P = config.hyperplane, objective.parameters
     series = [(kind, burn_in) for kind in h.kinds for burn_in in h.burn_in]
-    dims = {one: coarse_grid(config, P) for one in series}
+    dims = {one: coarse_grid(config, P, one) for one in series}
     tables = functools.partial(write_tables, run, config)
     sweep = Sweep(run, runner, perform, progress, h.budget_trainings, h.budget_minutes, tables)
     packs = _Packs(config, objective.data, test, P)
-    most = h.seeds * (1 + sum(len(grid) + 2 * h.rounds for grid in dims.values()))
+    aims = 1 if h.target_accuracy is None else 2
+    most = h.seeds * (1 + sum(len(grid) + 2 * aims * h.rounds for grid in dims.values()))
     progress.plan(most - sum(len(outcome["members"]) for outcome in sweep.outcomes))
     progress.say(f"{P:,} parameters; at most {most} trainings of {h.steps or config.train.steps} steps are expected")
     found: dict[Series, list[Crossing]] = {}
@@ -90,8 +100,10 @@ def measure(
         more = {one: sorted({d for c in found[one] for d in next_dims(c, dims[one])}) for one in series}
         if sweep.exhausted or not any(more.values()):
             break
+        # Fewer than were planned, where a bracket is tight or two of them overlap.
+        progress.tick(0, planned=h.seeds * (2 * aims * len(series) - sum(map(len, more.values()))))
         dims = {one: sorted([*dims[one], *more[one]]) for one in series}
-    baseline = baseline_of(sweep.outcomes)
+    baseline = baseline_of(sweep.outcomes, h.seeds)
     if not baseline:
         raise TrainingError("the budget ended before the full space was trained, so nothing can be compared; raise it")
     return {
@@ -153,7 +165,7 @@ class _Packs:
 
 def _crossings(config: RunConfig, outcomes: list[dict[str, Any]], series: Series) -> list[Crossing]:
     """Of 90 % of the baseline, and of the absolute target where there is one."""
-    baseline, target = baseline_of(outcomes), config.hyperplane.target_accuracy
+    baseline, target = baseline_of(outcomes, config.hyperplane.seeds), config.hyperplane.target_accuracy
     accuracies = accuracies_of(outcomes, config.hyperplane.seeds).get(series)
     if not accuracies or not baseline:
         return [Crossing(None, None, None, None, None)]

@@ -14,9 +14,11 @@ from distlandscape.studies.intrinsic import mean_interval, wilson
 SHARE = 0.9  # of the baseline's accuracy, which defines d_int90
 
 
-def baseline_of(outcomes: list[dict[str, Any]]) -> list[float]:
-    """Accuracies in full space, in the order of seeds."""
+def baseline_of(outcomes: list[dict[str, Any]], seeds: int) -> list[float]:
+    """Accuracies in full space, in the order of seeds; none before all are done."""
     members = [member for outcome in outcomes if outcome["kind"] == FULL for member in outcome["members"]]
+    if len(members) < seeds:
+        return []
     return [member["accuracy"] for member in sorted(members, key=lambda member: int(member["seed"]))]
 
 
@@ -49,14 +51,16 @@ def write_tables(run: Run, config: RunConfig, outcomes: list[dict[str, Any]]) ->
 
 def _dimensions(config: RunConfig, outcomes: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """One row a series and dimension, the full space among them."""
-    h, baseline = config.hyperplane, baseline_of(outcomes)
+    h, baseline = config.hyperplane, baseline_of(outcomes, config.hyperplane.seeds)
     threshold = h.target_accuracy or (SHARE * sum(baseline) / len(baseline) if baseline else None)
     rows = []
+    made = {(o["kind"], o["burn_in"], o["dim"]): {"made": o["made"], "why": o.get("why", "")} for o in outcomes}
     for kind, burn_in, dim, members in _groups(outcomes, h.seeds):
         accuracy = mean_interval([member["accuracy"] for member in members])
         finite = [member["loss"] for member in members if member["loss"] is not None]
         loss = mean_interval(finite) if len(finite) == len(members) else (None, None, None)
         row = {"kind": kind, "burn_in": burn_in, "dimension": dim, "trainings": len(members)}
+        row |= made[kind, burn_in, dim]
         for name, triple in (("accuracy", accuracy), ("loss", loss)):
             row |= dict(zip((name, f"{name}_low", f"{name}_high"), triple, strict=True))
         row["diverged"] = sum(member["status"] == "diverged" for member in members)

@@ -10,11 +10,22 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from distlandscape.config import RunConfig
 from distlandscape.data import BlockStore
+from distlandscape.objective import Objective
 from distlandscape.runtime.local import default_device
 from distlandscape.studies.context import build_objective
-from distlandscape.training.projections import Projection, make_projection
+from distlandscape.studies.hyperplane_planes import (
+    GIVEN,
+    TRAJECTORY,
+    chosen_kind,
+    hessian_planes,
+    random_planes,
+    trajectory_planes,
+)
+from distlandscape.training.projections import Projection
 from distlandscape.training.rows import AllRows
 from distlandscape.training.subspace import Recipe, Trained, train_pack
 
@@ -53,7 +64,8 @@ class PackTask:
 def perform(task: PackTask) -> dict[str, Any]:
     """Train the pack; its members' outcomes as plain values.
 
-    Cost: steps × members products of A and of Aᵀ, gradients of a mini-batch, and the evaluations.
+    Cost: steps × members products of A and of Aᵀ, gradients of a mini-batch, the evaluations, and what planes of the
+    network itself cost.
     """
     began = time.monotonic()
     c, h = task.config, task.config.hyperplane
@@ -86,7 +98,7 @@ def perform(task: PackTask) -> dict[str, Any]:
         evaluate_every=h.evaluate_every,
         stop_at=h.target_accuracy if h.stop_at_target else None,
     )
-    planes = _planes(task, objectives[0].parameters)
+    planes, made, why = _planes(task, objectives, rows, full, device)
     trained = train_pack(
         objectives,
         planes,
@@ -98,23 +110,19 @@ def perform(task: PackTask) -> dict[str, Any]:
         burn_in_steps=task.burn_in,
         device=device,
     )
-    return _plain(task, trained, planes[0].kind, began)
+    return {**_plain(task, trained, made, began), "why": why}
 
 
-def _planes(task: PackTask, parameters: int) -> list[Projection]:
-    """A plane a seed, or one for all; planes of different dimensions have nothing in common."""
-    h = task.config.hyperplane
-
-    def plane(member: str) -> Projection:
-        name = f"{h.seed if h.shared_plane else ''}/{member}/{task.dim}"
-        seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:7])
-        # The members of a pack are in memory together.
-        memory = h.memory_mb * 2**20 // (1 if h.shared_plane else len(task.seeds))
-        return make_projection(task.kind, parameters, task.dim, seed, memory)
-
-    if h.shared_plane:
-        return [plane("shared")] * len(task.seeds)
-    return [plane(str(seed)) for seed in task.seeds]
+def _planes(
+    task: PackTask, objectives: list[Objective], rows: AllRows, full: Recipe, device: torch.device
+) -> tuple[list[Projection], str, str]:
+    """The members' planes, their construction, and why it was chosen."""
+    h, P = task.config.hyperplane, objectives[0].parameters
+    made, why = chosen_kind(h, task.kind, P, task.dim)
+    if made not in GIVEN:
+        return random_planes(h, made, P, task.dim, task.seeds), made, why
+    given = trajectory_planes if made == TRAJECTORY else hessian_planes
+    return given(task.config, objectives, task.seeds, rows, full, task.burn_in, task.dim, device), made, why
 
 
 @functools.lru_cache(maxsize=1)

@@ -20,8 +20,10 @@ class Crossing:
     """Where mean accuracy first reaches a threshold.
 
     Attributes:
-        value: dimension, interpolated in log d between the measured ones around it; None: not reached.
-        low: lower end of the bootstrap interval; None: not reached.
+        value: dimension, interpolated in log d between the measured ones around it; the smallest measured one where
+            that reaches the threshold; None: not reached.
+        low: lower end of the bootstrap interval; None: more than 2.5 % of the resamples reach the threshold in the
+            smallest dimension already, or nearly all do not reach it at all.
         high: upper end; None: more than 2.5 % of the resamples do not reach the threshold.
         below: largest measured dimension before it; None: the smallest one reaches it already.
         at: smallest measured dimension that reaches it.
@@ -66,7 +68,7 @@ def crossing(
     groups = [np.asarray(accuracies[d], dtype=np.float64) for d in dims]
     level = threshold if baseline is None else threshold * float(np.mean(baseline))
     reached = [d for d, group in zip(dims, groups, strict=True) if group.mean() >= level]
-    value = _first(dims, np.array([[group.mean() for group in groups]]), np.array([level]))[0]
+    value = max(dims[0], _first(dims, np.array([[group.mean() for group in groups]]), np.array([level]))[0])
     random = np.random.default_rng(seed)
     means = np.stack([_resampled(group, random) for group in groups], axis=1)
     levels = np.full(RESAMPLES, level)
@@ -77,7 +79,7 @@ def crossing(
     low, high = found[math.floor((1 - LEVEL) / 2 * RESAMPLES)], found[math.ceil((1 + LEVEL) / 2 * RESAMPLES) - 1]
     at = reached[0] if reached else None
     below = max((d for d in dims if at is not None and d < at), default=None)
-    return Crossing(_known(value), _known(low), _known(high), below, at)
+    return Crossing(_known(value), _known(low) if low > 0 else None, _known(max(dims[0], high)), below, at)
 
 
 def next_dims(found: Crossing, dims: Sequence[int]) -> list[int]:
@@ -90,7 +92,7 @@ def next_dims(found: Crossing, dims: Sequence[int]) -> list[int]:
 
 
 def _first(dims: Sequence[int], means_RD: Array, levels_R: Array) -> Array:
-    """(R,) first crossing of each row, inf where there is none."""
+    """(R,) first crossing of each row: inf where there is none, 0 where the smallest dimension is at or beyond it."""
     logs = np.log(np.asarray(dims, dtype=np.float64))
     reached = means_RD >= levels_R[:, None]
     place = reached.argmax(1)
@@ -98,9 +100,8 @@ def _first(dims: Sequence[int], means_RD: Array, levels_R: Array) -> Array:
     before = np.maximum(place - 1, 0)
     low, high = means_RD[rows, before], means_RD[rows, place]
     with np.errstate(invalid="ignore", divide="ignore"):
-        share = np.where(place > 0, (levels_R - low) / (high - low), 1.0)
-    value = np.exp(logs[before] + share * (logs[place] - logs[before]))
-    return np.where(reached.any(1), value, np.inf)
+        value = np.exp(logs[before] + (levels_R - low) / (high - low) * (logs[place] - logs[before]))
+    return np.where(reached.any(1), np.where(place > 0, value, 0.0), np.inf)
 
 
 def _resampled(values: Array, random: np.random.Generator) -> Array:

@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 
 import numpy as np
+import pyarrow as pa
 import pytest
+import torch
 from mlflow import MlflowClient
 
 import distlandscape as dl
 from distlandscape.cli.main import main
+from distlandscape.cli.summary import summary_lines
 from distlandscape.config import load_config
 from distlandscape.models import build_model
+from distlandscape.report.hyperplane import doubts
+from distlandscape.report.plane_curves import crossing_words
+from distlandscape.report.tables import load
+from distlandscape.runtime.along import moved
 from distlandscape.studies import hyperplane as study
-from distlandscape.studies.hyperplane_task import PackTask, perform
+from distlandscape.studies.hyperplane_planes import chosen_kind, hessian_planes, random_planes, trajectory_planes
+from distlandscape.studies.hyperplane_task import PackTask, perform, training_samples
 from distlandscape.training.rows import AllRows
-from distlandscape.training.subspace import Recipe, train_pack
+from distlandscape.training.subspace import Recipe, train_pack, weights_along
+from tests.report.reading import words_of
 
 KEYS = [
     "data.samples=300",
@@ -148,6 +158,29 @@ def test_killed_and_resumed_trains_nothing_twice(tmp_path, capfd, monkeypatch, w
     assert all(result[name] == whole.result[name] for name in NUMBERS)
 
 
+@pytest.mark.usefixtures("numbers_only", "ray_session")
+def test_workers_give_the_same_table(tmp_path, capfd, whole):
+    result = run(tmp_path, capfd, workers="2")
+    assert all(result[name] == whole.result[name] for name in NUMBERS)
+
+
+def test_a_plane_beyond_the_first_that_falls_short_is_named(whole, tmp_path):
+    path = tmp_path / "copy"
+    shutil.copytree(whole.path, path)
+    run = dl.open_run(path)
+    assert not any(notice.title == "Accuracy falls again." for notice in doubts(load(run)))
+    rows = run.table("dimensions").to_pylist()
+    (largest,) = (row for row in rows if row["dimension"] == 400)
+    run.write_table("dimensions", pa.Table.from_pylist([*rows, {**largest, "dimension": 500, "accuracy": 0.1}]))
+    (notice,) = (notice for notice in doubts(load(run)) if notice.title == "Accuracy falls again.")
+    assert "beyond it d = 500 fall short" in notice.text
+
+
+def test_what_is_planned_ends_with_the_sweep(whole):
+    """Refinements that were planned and not needed are taken off the expected end."""
+    assert whole.progress["planned"] == whole.progress["done"] == whole.result["trainings"]
+
+
 def test_packs_and_their_keys(tmp_path):
     config = load_config(None, KEYS)
     task = PackTask(config, ("a", "1"), None, "dense", 0, 8, (0, 1))
@@ -174,6 +207,14 @@ def test_kinds_starts_and_targets_are_compared(tmp_path, capfd):
     assert named == [("hashed", 0), ("hashed", 10), ("fastfood", 0), ("fastfood", 10)]
     assert result["trainings"] == 2 * (1 + 4 * 2)
     assert result["target"]["threshold"] == 0.6
+    told = "\n".join(summary_lines("hyperplane", result))
+    page = words_of(dl.open_run(result["run_dir"]).path / "report.html")
+    assert "Dimensions that are enough" in page
+    for one in result["series"]:
+        words = crossing_words(one["d_int90"])
+        assert f"{one['kind']:<10} {one['burn_in']:>6}    {words}" in told
+        assert words in page
+        assert crossing_words(one["target"]) in page
     small = {(r["kind"], r["burn_in"]): r["accuracy"] for r in result["dimensions"] if r["dimension"] == 8}
     assert small["hashed", 10] > small["hashed", 0]  # a burnt-in start is better than a random one
     for row in result["dimensions"]:
@@ -205,6 +246,70 @@ def test_a_budget_ends_the_sweep_with_what_there_is(tmp_path, capfd):
 
 
 @pytest.mark.usefixtures("numbers_only")
+def test_planes_of_the_network_itself(tmp_path):
+    """A trajectory ends in its plane; a Hessian has its largest eigenvalues in its own, over what is trained on."""
+    store = dl.data.load_source("digits", samples=100, into=tmp_path / "s.arrow")
+    config = load_config(None, [*KEYS, "train.steps=12", "objective.dtype=float64"])
+    _, rows, _ = training_samples((str(store.path), store.digest), None, 0.2)
+    objectives = [dl.Objective(build_model("mlp", (1, 8, 8), 10, {"hidden": [5]}, s).double(), store) for s in (0, 1)]
+    full = Recipe(steps=12, learning_rate=0.01, optimizer="adam", batch_size=32)
+    start, end = weights_along(objectives, (0, 1), rows, full, [2, 12]).unbind(1)
+    place = torch.device("cpu")
+    for member, plane in enumerate(trajectory_planes(config, objectives, (0, 1), rows, full, 2, 10, place)):
+        move = end[member] - start[member]
+        assert torch.allclose(plane.lift(plane.pull(move)), move, rtol=0, atol=1e-10 * float(move.norm()))
+    x, y = objectives[0].tensors(rows.x, rows.y, place)
+    for member, plane in enumerate(hessian_planes(config, objectives, (0, 1), rows, full, 2, 3, place)):
+        there = dl.Objective(moved(objectives[member], start[member] - objectives[member].theta).model, (x, y))
+        H = torch.from_numpy(np.asarray(dl.Hessian(there) @ np.eye(there.parameters)))
+        A = plane.lift(torch.eye(3, dtype=torch.float64)).T
+        largest = torch.linalg.eigvalsh(H).flip(0)[:3]
+        assert torch.allclose(torch.linalg.eigvalsh(A.T @ H @ A).flip(0), largest, rtol=1e-3)
+
+
+@pytest.mark.usefixtures("numbers_only")
+def test_a_trajectory_needs_fewer_dimensions_than_chance(tmp_path, capfd):
+    sets = ["hyperplane.kinds=[auto, trajectory, hessian]", "hyperplane.dims=[4]", "hyperplane.rounds=0"]
+    result = run(tmp_path, capfd, *(word for s in sets for word in ("--set", s)), code=3)
+    accuracy = {row["kind"]: row["accuracy"] for row in result["dimensions"]}
+    assert accuracy["trajectory"] > accuracy["auto"] + 0.3
+    made = {row["kind"]: (row["made"], row["why"]) for row in result["dimensions"]}
+    assert made["trajectory"] == ("trajectory", "")
+    assert made["hessian"] == ("hessian", "")
+    assert made["auto"] == ("dense", "dense: up to d = 32 its matrix is the fastest")
+    assert made["auto"][1] in words_of(dl.open_run(result["run_dir"]).path / "report.html")
+
+
+def test_a_kind_is_chosen_for_a_dimension_and_not_for_a_pack():
+    """The last pack of five seeds by twos has one member, with as much memory as one of two."""
+    h = load_config(None, ["hyperplane.pack=2", "hyperplane.memory_mb=2"]).hyperplane
+    limit = 2**20 // 40  # parameters of which ten dense columns fill a half of the memory
+    assert chosen_kind(h, "auto", limit, 10)[0] == "dense"
+    kind, why = chosen_kind(h, "auto", limit + 1, 10)
+    assert (kind, why.partition(":")[0]) == ("fastfood", "fastfood")
+    for seeds in ((0, 1), (4,)):
+        assert {plane.kind for plane in random_planes(h, "auto", limit + 1, 10, seeds)} == {"fastfood"}
+
+
+def test_words_of_a_crossing_outside_what_was_tried():
+    inside = {"value": 127.2, "low": 121.0, "high": 140.6, "below": 118, "at": 127}
+    assert crossing_words(inside) == "127 (121 to 141)"
+    assert crossing_words({**inside, "low": None}) == "127 (less than was tried to 141)"
+    assert crossing_words({**inside, "high": None}) == "127 (121 to more than was tried)"
+    assert crossing_words({**inside, "below": None, "low": None}) == "at most 127, the smallest tried"
+    assert crossing_words({**inside, "value": None, "below": None, "at": None}) == "none that was tried"
+
+
+@pytest.mark.usefixtures("numbers_only")
+def test_the_smallest_dimension_is_enough(tmp_path, capfd):
+    result = run(tmp_path, capfd, "--set", "hyperplane.dims=[300, 400]", code=3)
+    found = result["d_int90"]
+    assert (found["value"], found["low"], found["below"], found["at"]) == (300, None, None, 300)
+    assert result["status"].startswith("the smallest dimension already reaches 90 %")
+    page = (dl.open_run(result["run_dir"]).path / "report.html").read_text(encoding="utf-8")
+    assert ", the smallest tried, reaches 90 % of the accuracy in full space" in page
+
+
 def test_no_time_left(tmp_path, capfd):
     assert main(["hyperplane", *WORDS, "--budget", "0.00000001m", "--workers", "0", "--out", str(tmp_path)]) == 2
     assert "the budget ended before the full space was trained" in capfd.readouterr().err
@@ -232,19 +337,27 @@ def test_planes_of_a_task_are_of_its_seed_and_dimension(tmp_path):
         ("hyperplane.seeds=1", "greater than or equal to 2"),
         ("hyperplane.budget_trainings=0", "greater than or equal to 1"),
         ("hyperplane.budget_trainings=1", "allows no training: a pack has 2"),
+        ("hyperplane.budget_trainings=4", "allows no comparison: the full space takes 3 and the first plane 2"),
         ("hyperplane.budget_minutes=0", "greater than 0"),
         ("hyperplane.stop_at_target=true", "needs a hyperplane.target_accuracy"),
         ("hyperplane.hold_out=1", "less than 1"),
         ("data.samples=1", "leaves none to train on"),
         ("train.steps=0", "leaves nothing to train"),
+        ("hyperplane.kinds=[trajectory]", "a trajectory of 60 moves, too few for d=400"),
+        (
+            "hyperplane.shared_plane=true; hyperplane.kinds=[hessian]",
+            "gives every seed a plane of its own",
+        ),
+        ("hyperplane.kinds=[hessian]; hyperplane.dims=null", "give small hyperplane.dims"),
         ("hyperplane.size=3", "unknown configuration key 'hyperplane.size'"),
     ],
 )
 def test_bad_input(tmp_path, capfd, key, message):
-    assert main(["hyperplane", *WORDS, "--set", key, "--workers", "0", "--out", str(tmp_path / "out")]) == 2
+    sets = [word for one in key.split("; ") for word in ("--set", one)]
+    assert main(["hyperplane", *WORDS, *sets, "--workers", "0", "--out", str(tmp_path / "out")]) == 2
     err = capfd.readouterr().err
     assert message in err
-    assert len(err.splitlines()) == 1
+    (_,) = (line for line in err.splitlines() if not line.startswith("read "))  # progress, where the disk is slow
     assert not list(tmp_path.glob("out/*"))
 
 

@@ -47,8 +47,7 @@ def test_crossing_without_scatter():
     assert crossing(accuracies, [1.25] * 3, 0.5).value == pytest.approx(100)
     assert crossing(accuracies, None, 0.625).at == 100
     assert crossing(accuracies, None, 0.95) == Crossing(None, None, None, None, None)
-    smallest = pytest.approx(10)
-    assert crossing(accuracies, None, 0.1) == Crossing(smallest, smallest, smallest, None, 10)
+    assert crossing(accuracies, None, 0.1) == Crossing(10, None, 10, None, 10)  # at most 10
 
 
 @settings(max_examples=50)
@@ -83,6 +82,22 @@ def test_interval_covers_the_crossing_of_the_true_means():
     assert 0.85 < covered / 200 <= 0.99
 
 
+def test_interval_after_refinement_with_five_seeds_covers_less_than_it_says():
+    """The whole procedure, a grid and three rounds: 0.95 is not kept, about 0.85 is (docs/hyperplanes.md)."""
+    truth, random, covered = 125, np.random.default_rng(0), 0
+    for trial in range(150):
+        baseline = 0.97 + 0.004 * random.standard_normal(5)
+        accuracies, new = {}, [5, 10, 20, 40, 80, 160]
+        for _ in range(4):
+            for d in new:
+                mean = min(1.0, max(0.1, 0.9 + 0.12 * math.log2(d / truth))) * 0.97
+                accuracies[d] = mean + 0.02 * random.standard_normal(5)
+            found = crossing(accuracies, baseline, 0.9, trial)
+            new = next_dims(found, sorted(accuracies))
+        covered += (found.low or 0) <= truth <= (found.high or math.inf)
+    assert 0.75 < covered / 150 < 0.93
+
+
 def test_an_interval_that_is_open_above():
     random = np.random.default_rng(0)
     noisy = 0.5 + 0.2 * random.standard_normal(6)
@@ -90,6 +105,14 @@ def test_an_interval_that_is_open_above():
     assert found.at == 100
     assert found.low is not None
     assert found.high is None
+
+
+def test_an_interval_that_is_open_below():
+    """A mean just below the threshold in the smallest dimension: many resamples reach it there, or below."""
+    noisy = 0.5 + 0.2 * np.random.default_rng(0).standard_normal(6)
+    found = crossing({10: noisy, 100: [1.0] * 6}, None, float(noisy.mean()) + 0.01)
+    assert (found.below, found.at, found.low) == (10, 100, None)
+    assert 10 < found.value < found.high < 100
 
 
 def test_next_dimensions_cut_the_bracket():

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from distlandscape.errors import InputError
@@ -20,6 +20,7 @@ from distlandscape.training.projections import (
     gram_deviation,
     hadamard,
     make_projection,
+    sparse,
     trajectory_directions,
 )
 from distlandscape.training.projections import fastfood as fast
@@ -34,6 +35,10 @@ def matrix(projection, dtype=torch.float64):
 
 @pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=25, deadline=None)
+@example((1, 1), 0)
+@example((700, 1), 1)
+@example((700, 700), 2)
+@example((1025, 1025), 3)  # beyond a power of two, and the least block of Fastfood
 @given(SIZES, st.integers(0, 2**32))
 def test_adjoint_and_unit_columns(kind, sizes, seed):
     P, d = sizes
@@ -66,6 +71,30 @@ def test_made_anew_for_every_product_or_kept_gives_the_same_bits(kind):
     w, g = torch.randn(700), torch.randn(3000)
     assert torch.equal(kept.lift(w), anew.lift(w))
     assert torch.equal(kept.pull(g), anew.pull(g))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=15, deadline=None)
+@given(SIZES, st.integers(0, 2**32), st.integers(0, 10**6))
+def test_numbers_do_not_depend_on_the_memory_given(kind, sizes, seed, memory):
+    one, other = make_projection(kind, *sizes, seed), make_projection(kind, *sizes, seed, memory)
+    g, w = torch.randn(sizes[0]), torch.randn(sizes[1])
+    assert torch.equal(one.lift(w), other.lift(w))
+    assert torch.equal(one.pull(g), other.pull(g))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("chunk", [1, 100, 2**12])
+def test_how_a_product_is_cut_moves_it_by_rounding_alone(kind, chunk, monkeypatch):
+    torch.manual_seed(0)
+    g, w = torch.randn(1500, dtype=torch.float64), torch.randn(90, dtype=torch.float64)
+    whole = make_projection(kind, 1500, 90, 3)
+    lifted, pulled = whole.lift(w), whole.pull(g)
+    for module, name in ((dense, "CHUNK"), (sparse, "CHUNK"), (hadamard, "CACHED")):
+        monkeypatch.setattr(module, name, chunk)
+    cut = make_projection(kind, 1500, 90, 3)
+    assert torch.allclose(cut.lift(w), lifted, rtol=0, atol=1e-13)
+    assert torch.allclose(cut.pull(g), pulled, rtol=0, atol=1e-13)
 
 
 @settings(max_examples=25, deadline=None)

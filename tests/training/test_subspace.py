@@ -17,7 +17,7 @@ from distlandscape.training import learning_rate_at, train
 from distlandscape.training.batches import batches
 from distlandscape.training.projections import make_projection
 from distlandscape.training.rows import AllRows
-from distlandscape.training.subspace import Recipe, train_pack
+from distlandscape.training.subspace import Recipe, train_pack, weights_along
 from tests.helpers import samples
 
 X, Y = samples((1, 6, 6), 3, n=90)
@@ -111,6 +111,22 @@ def test_packed_is_single_to_rounding_and_repeats_to_the_bit(model, kind):
         assert one.loss == pytest.approx(single.loss, rel=1e-10)
         assert one.accuracy == single.accuracy
         assert torch.equal(one.theta, again[member].theta)
+
+
+@pytest.mark.parametrize("model", ["mlp", "convolution, batch norm"])
+def test_weights_along_a_training_are_those_it_comes_by(model):
+    objectives = members(model)
+    recipe = dataclasses.replace(RECIPE, schedule="cosine", optimizer="adam")
+    points = weights_along(objectives, [0, 1, 2], ROWS, recipe, [0, 7, 20])
+    whole = run(objectives, None, recipe)
+    for member, one in enumerate(whole):
+        assert torch.equal(points[member, 0], objectives[member].theta)
+        assert torch.equal(points[member, 2], one.theta)
+        assert 0 < float((points[member, 1] - points[member, 0]).norm()) < float("inf")
+    burnt = run(
+        objectives, planes_of(objectives), dataclasses.replace(RECIPE, steps=0), burn_in=recipe, burn_in_steps=7
+    )
+    assert all(torch.equal(one.theta, points[member, 1]) for member, one in enumerate(burnt))
 
 
 def test_one_plane_for_all_is_the_same_as_equal_planes():

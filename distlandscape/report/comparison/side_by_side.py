@@ -8,6 +8,7 @@ from typing import Any
 from distlandscape.report.comparison.differences import Difference
 from distlandscape.report.figure import Rows
 from distlandscape.report.numbers import number, with_error
+from distlandscape.report.plane_curves import crossing_words
 from distlandscape.report.tables import Pairs, RunView
 from distlandscape.report.train import percent
 
@@ -109,12 +110,7 @@ def _frobenius(view: RunView) -> str | None:
 
 def _dimension(view: RunView) -> str | None:
     found = view.result.get("d_int90") or {}
-    if not found:
-        return None
-    if found["value"] is None:
-        return "none that was tried"
-    low, high = (NONE if found[end] is None else f"{found[end]:,.0f}" for end in ("low", "high"))
-    return f"{found['value']:,.0f} ({low} to {high})"
+    return crossing_words(found) if found else None
 
 
 def _zone(view: RunView) -> str | None:

@@ -100,14 +100,17 @@ def trajectory_directions(points_KP: Tensor, dim: int) -> Tensor:
 
     Args:
         points_KP: weights along a training, the start first.
-        dim: d, at most the rank of the K−1 differences.
+        dim: d, at most the rank of the K−1 differences: singular values that the rounding of the weights alone can give
+            do not count.
 
     Raises:
         InputError: the trajectory spans fewer dimensions.
     """
     moves = (points_KP[1:] - points_KP[0]).double()
     _, values, rows = torch.linalg.svd(moves, full_matrices=False)
-    rank = int((values > values[:1] * max(moves.shape) * torch.finfo(points_KP.dtype).eps).sum())
+    # Of a matrix of independent errors of this size the largest singular value is about this.
+    rounding = torch.finfo(points_KP.dtype).eps * float(points_KP.abs().max()) * sum(n**0.5 for n in moves.shape)
+    rank = int((values > rounding).sum())
     if not 1 <= dim <= rank:
         raise InputError(
             f"a trajectory of {len(points_KP)} points spans {rank} dimensions, not d={dim}; keep more points or lower d"
