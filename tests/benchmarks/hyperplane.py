@@ -33,6 +33,13 @@ CASES = [
             ["hyperplane.kinds=[dense, sparse, hashed, fastfood, cosine]", "hyperplane.rounds=1"],
         ),
         ("digits, mlp, starts compared", DIGITS, ["hyperplane.burn_in=[0, 20, 100]", "hyperplane.rounds=1"]),
+        (
+            "digits, mlp, planes of the network", DIGITS,
+            [
+                "hyperplane.kinds=[auto, trajectory, hessian]", "hyperplane.dims=[1, 2, 5, 10, 20, 40, 80]",
+                "hyperplane.rounds=1",
+            ],
+        ),
         ("Fashion-MNIST, mlp 784-200-200-10", FASHION.format("mlp"), []),
         ("Fashion-MNIST, lenet", FASHION.format("lenet"), []),
     )
