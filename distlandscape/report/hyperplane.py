@@ -11,6 +11,8 @@ from distlandscape.report.plane_curves import FULL, crossing_words, rows, series
 from distlandscape.report.tables import RunView
 from distlandscape.report.train import percent
 
+# Kinds that are not random, in the answer's sentence.
+PLANES = {"trajectory": "a plane of its own trajectory", "hessian": "a plane of the Hessian's leading eigenvectors"}
 FIGURES = {
     "dimensions": Figure(
         "Accuracy and loss by dimension",
@@ -61,7 +63,8 @@ def answer(view: RunView) -> Sentence:
             (full, True),
             (".", False),
         ]
-    parts: Sentence = [("Training in a random plane of dimension ", False), (f"{found['value']:,.0f}", True)]
+    plane = PLANES.get((view.result or {})["series"][0]["kind"], "a random plane")
+    parts: Sentence = [(f"Training in {plane} of dimension ", False), (f"{found['value']:,.0f}", True)]
     words = crossing_words(found)
     interval = ", the smallest tried," if found["below"] is None else f" (95 % interval {words.partition('(')[2]}"
     parts.append((f"{interval} reaches 90 % of the accuracy in full space, which is ", False))

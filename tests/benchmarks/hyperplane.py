@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from distlandscape.record.run import Run
 from distlandscape.report.plane_curves import FULL, series_name
@@ -33,6 +34,13 @@ CASES = [
             ["hyperplane.kinds=[dense, sparse, hashed, fastfood, cosine]", "hyperplane.rounds=1"],
         ),
         ("digits, mlp, starts compared", DIGITS, ["hyperplane.burn_in=[0, 20, 100]", "hyperplane.rounds=1"]),
+        (
+            "digits, mlp, planes of the network", DIGITS,
+            [
+                "hyperplane.kinds=[auto, trajectory, hessian]", "hyperplane.dims=[1, 2, 5, 10, 20, 40, 80]",
+                "hyperplane.rounds=1",
+            ],
+        ),
         ("Fashion-MNIST, mlp 784-200-200-10", FASHION.format("mlp"), []),
         ("Fashion-MNIST, lenet", FASHION.format("lenet"), []),
     )
@@ -127,6 +135,9 @@ def draw(runs: dict[Case, Run], figure: Path) -> None:
                 dims = [one["dimension"] * 1.03 ** (place - (len(named) - 1) / 2) for one in mine]
                 axis.errorbar(dims, values, bars, fmt="o-", ms=3, lw=1, capsize=2, color=colour, label=name)
             axis.set(xscale="log", ylabel=quantity)
+            axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.xaxis.set_major_formatter("{x:g}")
+            axis.xaxis.set_minor_formatter(NullFormatter())
         found = run.result["d_int90"]
         row[0].axhline(found["baseline"], color=LIGHT["muted"], lw=0.8)
         row[0].axhline(found["threshold"], color=LIGHT["muted"], lw=0.8, ls="--")

@@ -17,7 +17,7 @@ from distlandscape.cli.main import main
 from distlandscape.cli.summary import summary_lines
 from distlandscape.config import load_config
 from distlandscape.models import build_model
-from distlandscape.report.hyperplane import doubts
+from distlandscape.report.hyperplane import answer, doubts
 from distlandscape.report.plane_curves import crossing_words
 from distlandscape.report.tables import load
 from distlandscape.runtime.along import moved
@@ -174,6 +174,18 @@ def test_a_plane_beyond_the_first_that_falls_short_is_named(whole, tmp_path):
     run.write_table("dimensions", pa.Table.from_pylist([*rows, {**largest, "dimension": 500, "accuracy": 0.1}]))
     (notice,) = (notice for notice in doubts(load(run)) if notice.title == "Accuracy falls again.")
     assert "beyond it d = 500 fall short" in notice.text
+
+
+def test_the_answer_calls_no_plane_random_that_is_not(whole, tmp_path):
+    path = tmp_path / "copy"
+    shutil.copytree(whole.path, path)
+    for kind, words in (("fastfood", "a random plane"), ("trajectory", "a plane of its own trajectory")):
+        result = {**whole.result, "series": [{**whole.result["series"][0], "kind": kind}]}
+        (path / "result.json").write_text(json.dumps(result), encoding="utf-8")
+        told = "".join(text for text, _ in answer(load(dl.open_run(path))))
+        assert told.startswith(
+            f"Training in {words} of dimension {whole.result['d_int90']['value']:.0f} (95 % interval "
+        )
 
 
 def test_what_is_planned_ends_with_the_sweep(whole):
