@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from distlandscape.cli import main as command_line
-from distlandscape.cli.submit import STUDIES
+from distlandscape.cli.study import STUDIES
 from distlandscape.record.run import Run
 from distlandscape.studies.provenance import job_id
 

@@ -7,7 +7,7 @@ import re
 from dataclasses import asdict
 
 from distlandscape.cli.service import print_json
-from distlandscape.cli.study import add_json_option
+from distlandscape.cli.study import add_config_options, add_json_option, add_study_argument, check_study
 from distlandscape.config import load_config
 from distlandscape.errors import InputError
 
@@ -22,11 +22,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         description="Time products on one block of the data, and say what a study will take on so many workers: time,"
         " memory, disk, bytes moved. Workers beyond this machine's cores are taken to have a machine like it each.",
     )
-    parser.add_argument("--study", metavar="STUDY", default="spectrum", help="which study (spectrum)")
-    parser.add_argument("--config", metavar="FILE", help="YAML file with the configuration")
-    parser.add_argument(
-        "--set", metavar="A.B=VALUE", action="append", default=[], dest="assignments", help="set one key; repeatable"
-    )
+    add_study_argument(parser)
+    add_config_options(parser)
     parser.add_argument("--counts", metavar="N,N", default="1,2,4,8,16,32,64", help="numbers of workers, with commas")
     parser.add_argument(
         "--network-gbit", metavar="G", type=float, default=10.0, help="network of a machine (10 Gbit/s)"
@@ -43,6 +40,7 @@ def run(args: argparse.Namespace) -> int:
     """
     if not re.fullmatch(r"\d{1,6}(,\d{1,6})*", args.counts):
         raise InputError(f"--counts {args.counts[:40]!r} is no list of numbers of workers; give one such as 1,2,4,8")
+    check_study(args.study, args.config)
     config = load_config(args.config, args.assignments)
     from distlandscape.studies.plan import plan_study
 
