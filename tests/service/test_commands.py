@@ -123,7 +123,6 @@ def test_a_foreign_cluster_gets_its_own_python_and_not_our_tracking_server(clien
         (["plan", "spectrum", "--config", "planes.yaml"], "configuration of the study hyperplane, not of spectrum"),
         (["plan", "spectrum", "--counts", "1,x"], "is no list of numbers"),
         (["plan", "spectrum", "--counts", "0"], "at least 1"),
-        (["plan", "theory"], "not made of passes"),
         (["plan", "spectrum", "--network-gbit", "0"], "must be above 0"),
     ],
 )
@@ -196,6 +195,16 @@ def test_stop_and_resume_as_a_job(client, tmp_path, capfd):
     code, _, err = call(capfd, "resume", str(run.path), "--submit")
     assert code == 2
     assert "is done and cannot go on" in err
+
+
+def test_a_run_that_ended_as_it_was_stopped_is_not_offered_for_resume(client, tmp_path, capfd):
+    run = Run.create(tmp_path, "spectrum", {}, {})
+    run.log.append("started", job="j")
+    run.log.append("ended", status="done", detail="converged")
+    client.jobs["j"] = details("j", "RUNNING", metadata={"out": str(tmp_path)})
+    out = call(capfd, "stop", "j")[1]
+    assert f"its run had just ended: {run.path}" in out
+    assert "resume" not in out
 
 
 def test_every_study_can_be_a_job():
