@@ -129,7 +129,8 @@ def test_a_foreign_cluster_gets_its_own_python_and_not_our_tracking_server(clien
 def test_bad_input_is_one_sentence(client, tmp_path, capfd, arguments, words):
     (tmp_path / "planes.yaml").write_text("hyperplane: {seeds: 2}\n")
     (tmp_path / "bomb.yaml").write_text("a: &a [1, 1]\nb: &b [*a, *a]\nc: [*b, *b]\n")
-    (tmp_path / "large.yaml").write_text("#" * 2**17)
+    with (tmp_path / "large.yaml").open("wb") as file:
+        file.truncate(2**30)  # without a byte on the disk
     client.jobs |= {"taken": details("taken", "RUNNING"), "over": details("over", "SUCCEEDED", metadata={})}
     before = dict(client.sent)
     code, out, err = call(capfd, *arguments)
