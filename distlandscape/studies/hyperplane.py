@@ -77,7 +77,7 @@ def measure(
     dims = {one: coarse_grid(config, P) for one in series}
     tables = functools.partial(write_tables, run, config)
     sweep = Sweep(run, runner, perform, progress, h.budget_trainings, h.budget_minutes, tables)
-    packs = _Packs(config, objective.data, test, P)
+    packs = Packs(config, objective.data, test, P)
     most = h.seeds * (1 + sum(len(grid) + 2 * h.rounds for grid in dims.values()))
     progress.plan(most - sum(len(outcome["members"]) for outcome in sweep.outcomes))
     progress.say(f"{P:,} parameters; at most {most} trainings of {h.steps or config.train.steps} steps are expected")
@@ -127,7 +127,7 @@ def measure(
     }
 
 
-class _Packs:
+class Packs:
     """The packs of a dimension: its seeds in their order, ``pack`` at a time."""
 
     def __init__(self, config: RunConfig, data: BlockStore, test: BlockStore | None, parameters: int) -> None:

@@ -12,11 +12,11 @@ from typing import Any
 
 from distlandscape.config import RunConfig
 from distlandscape.data import BlockStore
-from distlandscape.runtime.local import default_device
 from distlandscape.studies.context import build_objective
+from distlandscape.studies.training_task import PackTraining
 from distlandscape.training.projections import Projection, make_projection
 from distlandscape.training.rows import AllRows
-from distlandscape.training.subspace import Recipe, Trained, train_pack
+from distlandscape.training.subspace import Recipe, Trained
 
 FULL = "full"  # the kind of a training without a plane
 # What says which trainings there are, and not what one of them is.
@@ -56,6 +56,12 @@ def perform(task: PackTask) -> dict[str, Any]:
     Cost: steps × members products of A and of Aᵀ, gradients of a mini-batch, and the evaluations.
     """
     began = time.monotonic()
+    pack = prepare(task)
+    return _plain(task, pack.run(), FULL if pack.planes is None else pack.planes[0].kind, began)
+
+
+def prepare(task: PackTask) -> PackTraining:
+    """The pack with its networks, planes and samples, ready to begin."""
     c, h = task.config, task.config.hyperplane
     store, rows, held_out = training_samples(task.train, task.test, h.hold_out)
     test = BlockStore.open(task.test[0]) if task.test is not None else None
@@ -71,10 +77,8 @@ def perform(task: PackTask) -> dict[str, Any]:
         batch_size=c.train.batch_size,
         evaluate_every=h.evaluate_every,
     )
-    device = default_device()
     if task.kind == FULL:
-        trained = train_pack(objectives, None, task.seeds, rows, held_out, full, device=device)
-        return _plain(task, trained, FULL, began)
+        return PackTraining(objectives, None, task.seeds, rows, held_out, full)
     confined = Recipe(
         steps=h.steps or c.train.steps,
         learning_rate=h.learning_rate,
@@ -86,19 +90,9 @@ def perform(task: PackTask) -> dict[str, Any]:
         evaluate_every=h.evaluate_every,
         stop_at=h.target_accuracy if h.stop_at_target else None,
     )
+    burn_in = full if task.burn_in else None
     planes = _planes(task, objectives[0].parameters)
-    trained = train_pack(
-        objectives,
-        planes,
-        task.seeds,
-        rows,
-        held_out,
-        confined,
-        burn_in=full if task.burn_in else None,
-        burn_in_steps=task.burn_in,
-        device=device,
-    )
-    return _plain(task, trained, planes[0].kind, began)
+    return PackTraining(objectives, planes, task.seeds, rows, held_out, confined, burn_in, task.burn_in)
 
 
 def _planes(task: PackTask, parameters: int) -> list[Projection]:

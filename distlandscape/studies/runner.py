@@ -22,7 +22,9 @@ from distlandscape.studies import (
     goldilocks,
     hierarchy,
     hyperplane,
+    probe,
     spectrum,
+    sweep_plan,
     theory,
     train,
 )
@@ -174,6 +176,20 @@ def main_operator(study: str, config: RunConfig, objective: Objective) -> Curvat
     return spectrum.make_operator(config, objective) if STUDIES.get(study) is spectrum else None
 
 
+def single_passes(study: str, config: RunConfig, checkpoints: int) -> float:
+    """Passes of one vector that are expected: with blocks there are fewer, and dearer ones."""
+    single = config.model_copy(update={"spectrum": config.spectrum.model_copy(update={"block": 1})})
+    return STUDIES[study].planned_passes(single, checkpoints)
+
+
+def _expected(study: str, config: RunConfig, objective: Objective, runner: Runner, checkpoints: int) -> str:
+    """What ``plan`` says, timed where products will run: in this process, or for GPUs in a worker."""
+    question, r, passes = (objective, config), config.runtime, single_passes(study, config, checkpoints)
+    there = r.workers and r.gpus_per_worker
+    costs = runner.map_tasks(probe.briefly, [question])[0] if there else probe.briefly(question)
+    return f"roughly {passes:.0f} passes over the data" if costs is None else costs.told(max(1, r.workers), passes)
+
+
 def _use_threads(config: RunConfig) -> None:
     """The driver's own arithmetic keeps to the same number of threads: equal bits are promised at equal threads."""
     assert config.runtime.threads is not None, "resolve fills it in"
@@ -189,6 +205,7 @@ def _objectives(config: RunConfig, stores: Stores) -> tuple[Objective, Objective
 def _theory(run: Run, config: RunConfig, make_page: MakePage, draw: Draw | None) -> Outcome:
     def work(progress: Progress, push: Callable[[], bool]) -> dict[str, Any]:
         with make_runner(run, config, progress) as runner:
+            _say_sweep(run, (run.study, config, None, None), runner, progress)
             return theory.measure(run, config, runner, progress)
 
     return execute(run, config, work, make_page, draw)
@@ -199,9 +216,17 @@ def _sweep(
 ) -> Outcome:
     def work(progress: Progress, push: Callable[[], bool]) -> dict[str, Any]:
         with make_runner(run, config, progress) as runner:
+            _say_sweep(run, (run.study, config, objective, stores.other), runner, progress)
             return SWEEPS[run.study].measure(run, config, objective, stores.other, runner, progress, push)
 
     return execute(run, config, work, make_page, draw)
+
+
+def _say_sweep(run: Run, question: sweep_plan.Question, runner: Runner, progress: Progress) -> None:
+    """What ``plan`` says, timed on a worker; a resume goes on without."""
+    if not run.log.events("trial") and not run.stages():
+        progress.update("timing what the sweep consists of")
+        progress.say(runner.map_tasks(sweep_plan.briefly, [question])[0].told(max(1, runner.workers)))
 
 
 def _network(
@@ -222,12 +247,12 @@ def _network(
         else:
             checkpoints = trained_checkpoints(run, config, trained_on, progress, push)
         planned = study.planned_passes(config, len(checkpoints))
-        progress.say(
-            f"{objective.parameters:,} parameters, {objective.samples:,} samples in {objective.data.blocks} blocks;"
-            f" roughly {planned:.0f} passes over the data are expected"
-        )
         progress.update("starting workers")
         with make_runner(run, config, progress) as runner:
+            progress.say(
+                f"{objective.parameters:,} parameters, {objective.samples:,} samples in {objective.data.blocks} blocks;"
+                f" {_expected(run.study, config, objective, runner, len(checkpoints))}"
+            )
             progress.plan(planned)
             context = StudyContext(run, config, objective, held_out, runner, progress, push)
             result = study.measure(context, checkpoints)

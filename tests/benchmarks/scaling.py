@@ -44,7 +44,7 @@ def images(name, samples, side):
 
 
 def memory():
-    """Shown by 2 of the issue on scale: the basis of resnet18, 64 images, by the number of workers."""
+    """The basis of resnet18, 64 images, by the number of workers."""
     objective = images("resnet18", 64, 16)
     print(f"resnet18, P = {objective.parameters:,}, 64 images (16×16), transport collective, 20 Lanczos steps.\n")
     print("| workers | basis per worker, MB | × workers | driver over idle, MB |\n|---|---|---|---|", flush=True)

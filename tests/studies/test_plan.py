@@ -16,10 +16,11 @@ from distlandscape.config import load_config
 from distlandscape.curvature import hessian_products
 from distlandscape.runtime import LocalRunner
 from distlandscape.runtime.tree import shares
-from distlandscape.studies import plan
+from distlandscape.studies import probe
 from distlandscape.studies.context import build_objective
 from distlandscape.studies.costs import BASIS, Costs
-from distlandscape.studies.plan import measure, plan_study
+from distlandscape.studies.plan import plan_study
+from distlandscape.studies.probe import measure
 from distlandscape.studies.runner import resolve
 from tests.benchmarks import simulation
 
@@ -68,8 +69,8 @@ def test_the_basis_is_in_the_driver_or_shared_out():
 
 def test_a_planned_pass_agrees_with_one_that_is_run(monkeypatch):
     """One worker in this process, in turns: the median ratio is within 25 %."""
-    monkeypatch.setattr(plan, "PROBE_SECONDS", 0.05)  # some of the blocks, as with larger data
-    monkeypatch.setattr(plan, "time", SimpleNamespace(perf_counter=time.process_time))  # others may hold the cores
+    monkeypatch.setattr(probe, "PROBE_SECONDS", 0.05)  # some of the blocks, as with larger data
+    monkeypatch.setattr(probe, "time", SimpleNamespace(perf_counter=time.process_time))  # others may hold the cores
     assignments = ["data.samples=600", "model.options={hidden: [64, 64]}", "train.steps=0", "runtime.workers=1"]
     config = resolve(load_config(None, assignments), "spectrum")
     objective = build_objective(config)
