@@ -22,15 +22,14 @@ from distlandscape.studies import (
     goldilocks,
     hierarchy,
     hyperplane,
-    probe,
     spectrum,
-    sweep_plan,
     theory,
     train,
 )
 from distlandscape.studies.checkpoints import check_training, steps_trained, trained_checkpoints
 from distlandscape.studies.context import StudyContext, build_objective
 from distlandscape.studies.execute import MakePage, Outcome, execute, make_runner
+from distlandscape.studies.expected import say_passes, say_sweep
 from distlandscape.studies.figures import Draw
 from distlandscape.studies.given import given_checkpoints
 from distlandscape.studies.progress import Progress
@@ -182,14 +181,6 @@ def single_passes(study: str, config: RunConfig, checkpoints: int) -> float:
     return STUDIES[study].planned_passes(single, checkpoints)
 
 
-def _expected(study: str, config: RunConfig, objective: Objective, runner: Runner, checkpoints: int) -> str:
-    """What ``plan`` says, timed where products will run: in this process, or for GPUs in a worker."""
-    question, r, passes = (objective, config), config.runtime, single_passes(study, config, checkpoints)
-    there = r.workers and r.gpus_per_worker
-    costs = runner.map_tasks(probe.briefly, [question])[0] if there else probe.briefly(question)
-    return f"roughly {passes:.0f} passes over the data" if costs is None else costs.told(max(1, r.workers), passes)
-
-
 def _use_threads(config: RunConfig) -> None:
     """The driver's own arithmetic keeps to the same number of threads: equal bits are promised at equal threads."""
     assert config.runtime.threads is not None, "resolve fills it in"
@@ -205,7 +196,7 @@ def _objectives(config: RunConfig, stores: Stores) -> tuple[Objective, Objective
 def _theory(run: Run, config: RunConfig, make_page: MakePage, draw: Draw | None) -> Outcome:
     def work(progress: Progress, push: Callable[[], bool]) -> dict[str, Any]:
         with make_runner(run, config, progress) as runner:
-            _say_sweep(run, (run.study, config, None, None), runner, progress)
+            say_sweep(run, (run.study, config, None, None), runner, progress)
             return theory.measure(run, config, runner, progress)
 
     return execute(run, config, work, make_page, draw)
@@ -216,17 +207,10 @@ def _sweep(
 ) -> Outcome:
     def work(progress: Progress, push: Callable[[], bool]) -> dict[str, Any]:
         with make_runner(run, config, progress) as runner:
-            _say_sweep(run, (run.study, config, objective, stores.other), runner, progress)
+            say_sweep(run, (run.study, config, objective, stores.other), runner, progress)
             return SWEEPS[run.study].measure(run, config, objective, stores.other, runner, progress, push)
 
     return execute(run, config, work, make_page, draw)
-
-
-def _say_sweep(run: Run, question: sweep_plan.Question, runner: Runner, progress: Progress) -> None:
-    """What ``plan`` says, timed on a worker; a resume goes on without."""
-    if not run.log.events("trial") and not run.stages():
-        progress.update("timing what the sweep consists of")
-        progress.say(runner.map_tasks(sweep_plan.briefly, [question])[0].told(max(1, runner.workers)))
 
 
 def _network(
@@ -249,10 +233,7 @@ def _network(
         planned = study.planned_passes(config, len(checkpoints))
         progress.update("starting workers")
         with make_runner(run, config, progress) as runner:
-            progress.say(
-                f"{objective.parameters:,} parameters, {objective.samples:,} samples in {objective.data.blocks} blocks;"
-                f" {_expected(run.study, config, objective, runner, len(checkpoints))}"
-            )
+            say_passes(config, objective, single_passes(run.study, config, len(checkpoints)), runner, progress)
             progress.plan(planned)
             context = StudyContext(run, config, objective, held_out, runner, progress, push)
             result = study.measure(context, checkpoints)
