@@ -299,7 +299,7 @@ class RuntimeConfig(_Section):
 
 
 class TrackingConfig(_Section):
-    """The MLflow mirror; uri None is a sqlite file in the output folder."""
+    """The MLflow mirror; uri None is ``$MLFLOW_TRACKING_URI``, else a sqlite file in the output folder."""
 
     uri: str | None = None
     experiment: str = Field("distlandscape", min_length=1)

@@ -69,7 +69,7 @@ def test_ray_up_obeys_the_schema_of_ray():
     assert workers["node_config"]["InstanceMarketOptions"] == {"MarketType": "spot"}
     assert workers["max_workers"] <= config["max_workers"]
     for command in (config["head_start_ray_commands"][1], config["worker_start_ray_commands"][1]):
-        assert command.startswith("RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=/home/ray/ray-token ")
+        assert "; RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=/home/ray/ray-token " in command
     assert "--dashboard-host=127.0.0.1" in config["head_start_ray_commands"][1]
 
 
@@ -97,7 +97,11 @@ def test_pods_are_confined_and_share_the_volume():
     assert claim["spec"]["accessModes"] == ["ReadWriteMany"]
     chosen = policy["spec"]["podSelector"]["matchLabels"]
     assert policy["spec"]["policyTypes"] == ["Ingress"]
-    assert all(sources["from"] for sources in policy["spec"]["ingress"])
+    among, operator = policy["spec"]["ingress"]
+    assert among == {"from": [{"podSelector": {"matchLabels": chosen}}]}  # of this namespace
+    # The label that the operator's pod has from its Helm chart and from its kustomization alike.
+    assert operator["from"][0]["podSelector"] == {"matchLabels": {"app.kubernetes.io/component": "kuberay-operator"}}
+    assert operator["ports"] == [{"protocol": "TCP", "port": 8265}]
     for spec in cluster_specs():
         assert spec["authOptions"] == {"mode": "token"}
         for group in (spec["headGroupSpec"], *spec["workerGroupSpecs"]):
@@ -111,7 +115,16 @@ def test_pods_are_confined_and_share_the_volume():
                 v["name"] for v in template["spec"]["volumes"]
             }
             assert template["spec"]["volumes"][0]["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
-        assert spec["workerGroupSpecs"][0]["template"]["spec"]["containers"][0]["resources"]["limits"]["nvidia.com/gpu"]
+        workers = spec["workerGroupSpecs"][0]["template"]["spec"]
+        assert workers["containers"][0]["resources"]["limits"]["nvidia.com/gpu"]
+        taints = {toleration["key"] for toleration in workers["tolerations"]}
+        assert taints == {"nvidia.com/gpu", "cloud.google.com/gke-spot", "kubernetes.azure.com/scalesetpriority"}
+        assert {"name": "memory", "emptyDir": {"medium": "Memory", "sizeLimit": "16Gi"}} in workers["volumes"]
+        if spec["enableInTreeAutoscaling"]:  # the second version takes a restarted pod for another node
+            assert spec["autoscalerOptions"]["version"] == "v2"
+            templates = [group["template"]["spec"] for group in (spec["headGroupSpec"], *spec["workerGroupSpecs"])]
+            assert {template["restartPolicy"] for template in templates} == {"Never"}
+            assert spec["headGroupSpec"]["template"]["spec"]["automountServiceAccountToken"]
 
 
 def test_a_retried_job_goes_on_where_the_last_one_was():

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import runpy
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from distlandscape.cli import main as command_line
-from distlandscape.cli.submit import STUDIES
+from distlandscape.cli.study import STUDIES
+from distlandscape.record.lease import STALE_SECONDS, held
 from distlandscape.record.run import Run
 from distlandscape.studies.provenance import job_id
 
@@ -50,6 +53,19 @@ def test_retry_starts_goes_on_and_ends(tmp_path, calls, monkeypatch):
     run.log.append("ended", status="done", detail="converged")
     assert execute("retry.py", *arguments, monkeypatch=monkeypatch) == 0
     assert calls == [list(arguments), ["resume", str(tmp_path)]]
+
+
+def test_retry_waits_for_a_driver_that_was_lost_with_its_machine(tmp_path, calls, monkeypatch):
+    run = Run.create(tmp_path, "spectrum", {}, {})
+    run.log.append("started")
+    lease = run.path / "lease.json"
+    lease.write_text(json.dumps({"host": "another", "pid": 1, "started": "1"}))
+    last = time.time() - STALE_SECONDS + 2  # of its heartbeats
+    os.utime(lease, (last, last))
+    assert held(run.path)
+    assert execute("retry.py", "spectrum", "--out", str(tmp_path), monkeypatch=monkeypatch) == 7
+    assert not held(run.path)
+    assert calls == [["resume", str(tmp_path)]]
 
 
 @pytest.mark.parametrize("text", [None, "", "{", "[]", "{}", '{"metadata": null}'])

@@ -18,7 +18,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         description="Send to MLflow whatever the run directory holds and MLflow does not; safe to repeat.",
     )
     parser.add_argument("run_dir", metavar="RUN", help="run directory")
-    parser.add_argument("--uri", help="tracking server (default: the run's tracking.uri, or mlflow.db beside the run)")
+    parser.add_argument(
+        "--uri", help="tracking server (default: the run's tracking.uri, else $MLFLOW_TRACKING_URI, else mlflow.db)"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
     parser.set_defaults(run=run, stdout=None)
 

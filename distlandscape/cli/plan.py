@@ -7,11 +7,21 @@ import re
 from dataclasses import asdict
 
 from distlandscape.cli.service import print_json
-from distlandscape.cli.study import add_json_option
+from distlandscape.cli.study import add_config_options, add_json_option, add_study_argument, check_study
 from distlandscape.config import load_config
 from distlandscape.errors import InputError
 
-GB = 2**30
+GB, MB = 2**30, 2**20
+# Heading, unit and digits of what a plan says.
+COLUMNS = {
+    "workers": ("workers", 1, 0),
+    "pass_seconds": ("pass, s", 1, 3),
+    "total_seconds": ("study, s", 1, 0),
+    "worker_bytes": ("GB/worker", GB, 2),
+    "driver_bytes": ("GB/driver", GB, 2),
+    "moved_bytes": ("MB moved", MB, 1),
+    "disk_bytes": ("GB disk", GB, 2),
+}
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -19,14 +29,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "plan",
         help="what a study will take, before it runs",
-        description="Time products on one block of the data, and say what a study will take on so many workers: time,"
-        " memory, disk, bytes moved. Workers beyond this machine's cores are taken to have a machine like it each.",
+        description="Time what a study consists of in small, and say what it will take on so many workers: time,"
+        " memory, disk, bytes moved (in a pass; in a sweep once). Workers beyond this machine's cores are taken to have"
+        " a machine like it each.",
     )
-    parser.add_argument("--study", metavar="STUDY", default="spectrum", help="which study (spectrum)")
-    parser.add_argument("--config", metavar="FILE", help="YAML file with the configuration")
-    parser.add_argument(
-        "--set", metavar="A.B=VALUE", action="append", default=[], dest="assignments", help="set one key; repeatable"
-    )
+    add_study_argument(parser)
+    add_config_options(parser)
     parser.add_argument("--counts", metavar="N,N", default="1,2,4,8,16,32,64", help="numbers of workers, with commas")
     parser.add_argument(
         "--network-gbit", metavar="G", type=float, default=10.0, help="network of a machine (10 Gbit/s)"
@@ -39,10 +47,11 @@ def run(args: argparse.Namespace) -> int:
     """Measure and print a table.
 
     Raises:
-        InputError: wrong configuration, counts that are no numbers, or a study without passes.
+        InputError: wrong configuration, or counts that are no numbers.
     """
     if not re.fullmatch(r"\d{1,6}(,\d{1,6})*", args.counts):
         raise InputError(f"--counts {args.counts[:40]!r} is no list of numbers of workers; give one such as 1,2,4,8")
+    check_study(args.study, args.config)
     config = load_config(args.config, args.assignments)
     from distlandscape.studies.plan import plan_study
 
@@ -51,16 +60,11 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json({"passes": passes, "costs": asdict(costs), "plans": [asdict(plan) for plan in plans]}, args)
         return 0
-    print(
-        f"{costs.parameters:,} parameters, {costs.blocks} blocks of {costs.block_seconds:.4g} s a product; roughly"
-        f" {passes:.0f} passes; training is not counted",
-        file=args.stdout,
-    )
-    print("workers    pass, s   study, s  GB/worker  GB/driver  MB moved/pass    GB disk", file=args.stdout)
+    for line in costs.described(passes):
+        print(line, file=args.stdout)
+    names = [name for name in COLUMNS if hasattr(plans[0], name)]
+    print("  ".join(f"{COLUMNS[name][0]:>13}" for name in names), file=args.stdout)
     for plan in plans:
-        print(
-            f"{plan.workers:7d} {plan.pass_seconds:10.3f} {plan.total_seconds:10.0f} {plan.worker_bytes / GB:10.2f}"
-            f" {plan.driver_bytes / GB:10.2f} {plan.moved_bytes / 2**20:14.1f} {plan.disk_bytes / GB:10.2f}",
-            file=args.stdout,
-        )
+        cells = ((getattr(plan, name) / COLUMNS[name][1], COLUMNS[name][2]) for name in names)
+        print("  ".join(f"{value:13.{digits}f}" for value, digits in cells), file=args.stdout)
     return 0

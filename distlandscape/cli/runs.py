@@ -17,7 +17,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="a table of runs, from MLflow",
         description="List runs as MLflow holds them: study, model, data, largest eigenvalue, status; newest first.",
     )
-    parser.add_argument("--uri", help="tracking server (default: that of up, else mlflow.db in the folder of --out)")
+    parser.add_argument(
+        "--uri", help="tracking server (default: that of up, else $MLFLOW_TRACKING_URI, else mlflow.db in --out)"
+    )
     parser.add_argument("--out", metavar="DIR", default="results", help="folder for run directories (results)")
     parser.add_argument("--experiment", default="distlandscape", help="name of MLflow's experiment (distlandscape)")
     parser.add_argument("--limit", metavar="N", type=int, default=50, help="at most so many runs (50)")
@@ -31,13 +33,14 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         InputError: no tracking server answers, there is no database, or no such experiment.
     """
+    from distlandscape.record.mlflow_client import tracking_uri
     from distlandscape.record.mlflow_runs import list_runs
 
     services = state_of(args).read()
     uri = args.uri
     if uri is None and services is not None and "mlflow" in services.alive:
         uri = services.mlflow
-    rows = list_runs(uri or f"sqlite:///{Path(args.out).absolute() / 'mlflow.db'}", args.experiment, args.limit)
+    rows = list_runs(tracking_uri(uri, Path(args.out)), args.experiment, args.limit)
     if args.json:
         print_json({"runs": rows}, args)
         return 0

@@ -19,13 +19,23 @@ if TYPE_CHECKING:
 def add_service_options(parser: argparse.ArgumentParser, address: bool = True) -> None:
     """``--address``, ``--state`` and ``--json``."""
     if address:
-        parser.add_argument(
-            "--address", metavar="URL", help="job server of a Ray cluster, http://HOST:PORT (default: that of up)"
-        )
+        add_address_option(parser)
+    add_state_option(parser)
+    add_json_option(parser)
+
+
+def add_address_option(parser: argparse.ArgumentParser) -> None:
+    """``--address``."""
+    parser.add_argument(
+        "--address", metavar="URL", help="job server of a Ray cluster, http://HOST:PORT (default: that of up)"
+    )
+
+
+def add_state_option(parser: argparse.ArgumentParser) -> None:
+    """``--state``."""
     parser.add_argument(
         "--state", metavar="DIR", type=Path, help="state folder ($DISTLANDSCAPE_STATE, else ~/.local/state/…)"
     )
-    add_json_option(parser)
 
 
 def state_of(args: argparse.Namespace) -> State:

@@ -26,8 +26,11 @@ def run(args: argparse.Namespace) -> int:
         InputError: no such job, it is over, or no server answers.
     """
     job = jobs_of(args).stop(args.job_id)
+    document = job_document(job)
     if args.json:
-        print_json(job_document(job), args)
+        print_json(document, args)
+    elif document["run_status"] in ("done", "unconverged"):
+        print(f"{job.job_id} {job.status}; its run had just ended: {document['run_dir']}", file=args.stdout)
     else:
         print(f"{job.job_id} {job.status}; go on with: distlandscape resume {job.job_id}", file=args.stdout)
     return 0 if job.ended else 1

@@ -12,21 +12,54 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from distlandscape.cli.summary import summary_lines
+from distlandscape.config_text import read_mapping
+from distlandscape.errors import InputError
 
 if TYPE_CHECKING:
     from distlandscape.studies.execute import Outcome
 
+STUDIES = ("train", "spectrum", "emergence", "clustering", "hierarchy", "hyperplane", "goldilocks", "theory")
+# Sections of a configuration that are one study's own.
+SECTIONS = ("spectrum", "emergence", "hierarchy", "hyperplane", "goldilocks", "theory")
+
+
+def add_study_argument(parser: argparse.ArgumentParser) -> None:
+    """``STUDY``, of commands that serve all of them."""
+    parser.add_argument("study", metavar="STUDY", help=", ".join(STUDIES))
+
+
+def check_study(study: str, file: str | None) -> None:
+    """Refuse what is no study, and a file that was written for another: with its section and none of this one's.
+
+    Raises:
+        InputError: either.
+    """
+    if study not in STUDIES:
+        raise InputError(f"{study!r} is no study; name one of {', '.join(STUDIES)}")
+    found = [] if file is None else [section for section in SECTIONS if section in read_mapping(Path(file))]
+    if study != "train" and found and study not in found:
+        raise InputError(
+            f"{file} is a configuration of the study {found[0]}, not of {study}; name {found[0]}, or give another"
+            " --config"
+        )
+
 
 def add_study_options(parser: argparse.ArgumentParser) -> None:
-    """The options of DESIGN's public surface that all studies take."""
+    """The options all studies take."""
+    add_config_options(parser)
+    parser.add_argument("--out", metavar="DIR", default="results", help="folder for run directories (results)")
+    parser.add_argument("--workers", metavar="N", type=int, help="Ray workers; 0 computes in the study's own process")
+    parser.add_argument("--gpus-per-worker", metavar="G", type=float, help="GPUs of a worker; 0: it computes on cores")
+    parser.add_argument("--transport", metavar="NAME", help="where vectors live: store (driver), collective (workers)")
+    add_json_option(parser)
+
+
+def add_config_options(parser: argparse.ArgumentParser) -> None:
+    """``--config`` and ``--set``."""
     parser.add_argument("--config", metavar="FILE", help="YAML file with the configuration")
     parser.add_argument(
         "--set", metavar="A.B=VALUE", action="append", default=[], dest="assignments", help="set one key; repeatable"
     )
-    parser.add_argument("--out", metavar="DIR", default="results", help="folder for run directories (results)")
-    parser.add_argument("--workers", metavar="N", type=int, help="Ray workers; 0 computes in this process")
-    parser.add_argument("--transport", metavar="NAME", help="where vectors live: store (driver), collective (workers)")
-    add_json_option(parser)
 
 
 def add_json_option(parser: argparse.ArgumentParser) -> None:
@@ -36,11 +69,8 @@ def add_json_option(parser: argparse.ArgumentParser) -> None:
 
 def all_assignments(args: argparse.Namespace) -> list[str]:
     """``--set`` in order, then the options that are short for a key."""
-    extra = [
-        f"runtime.{name}={value}"
-        for name, value in (("workers", args.workers), ("transport", args.transport))
-        if value is not None
-    ]
+    names = ("workers", "gpus_per_worker", "transport")
+    extra = [f"runtime.{name}={value}" for name in names if (value := getattr(args, name)) is not None]
     return [*args.assignments, *extra]
 
 

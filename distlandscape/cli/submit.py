@@ -9,19 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from distlandscape.cli.service import add_service_options, jobs_of, print_json, state_of
+from distlandscape.cli.service import add_address_option, add_state_option, jobs_of, print_json, state_of
+from distlandscape.cli.study import add_study_argument, add_study_options, all_assignments, check_study
 from distlandscape.config import load_config
-from distlandscape.config_text import read_mapping
 from distlandscape.errors import InputError
 
 if TYPE_CHECKING:
     from distlandscape.service.jobs import Jobs
     from distlandscape.service.state import State
 
-STUDIES = ("train", "spectrum", "emergence", "clustering", "hierarchy", "hyperplane", "goldilocks", "theory")
-# Sections of a configuration that are one study's own.
-SECTIONS = ("spectrum", "emergence", "hierarchy", "hyperplane", "goldilocks", "theory")
 CONFIG = "config.yaml"
+# Keys that name a file or folder.
+PATHS = (("data", "path"), ("model", "weights"), ("emergence", "checkpoints"), ("goldilocks", "point"))
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -31,17 +30,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="run a study as a job of the service or of a Ray cluster",
         description="Check the configuration and hand the study to Ray as a job; follow it with logs -f ID.",
     )
-    parser.add_argument("study", metavar="STUDY", help=", ".join(STUDIES))
-    parser.add_argument("--config", metavar="FILE", help="YAML file with the configuration")
-    parser.add_argument(
-        "--set", metavar="A.B=VALUE", action="append", default=[], dest="assignments", help="set one key; repeatable"
-    )
-    parser.add_argument("--out", metavar="DIR", default="results", help="folder for run directories (results)")
-    parser.add_argument("--workers", metavar="N", type=int, help="Ray workers; 0 computes in the job's process")
-    parser.add_argument("--gpus-per-worker", metavar="G", type=float, help="GPUs of a worker")
-    parser.add_argument("--transport", metavar="NAME", help="where vectors live: store (driver), collective (workers)")
+    add_study_argument(parser)
+    add_study_options(parser)
     parser.add_argument("--id", metavar="ID", dest="job_id", help="id of the job (default: study, time, four digits)")
-    add_service_options(parser)
+    add_address_option(parser)
+    add_state_option(parser)
     parser.set_defaults(run=run)
 
 
@@ -87,32 +80,13 @@ def job_config(args: argparse.Namespace) -> dict[str, Any]:
     Raises:
         InputError: it is wrong, is another study's, or holds a password.
     """
-    if args.study not in STUDIES:
-        raise InputError(f"{args.study!r} is no study that runs as a job; name one of {', '.join(STUDIES)}")
-    if args.config is not None:
-        _check_study(args.study, args.config)
-    extra = {
-        "runtime.workers": args.workers,
-        "runtime.gpus_per_worker": args.gpus_per_worker,
-        "runtime.transport": args.transport,
-    }
-    assignments = [f"{key}={value}" for key, value in extra.items() if value is not None]
-    tree = load_config(args.config, [*args.assignments, *assignments]).model_dump(mode="json")
-    for section, key in (("data", "path"), ("model", "weights")):
+    check_study(args.study, args.config)
+    tree = load_config(args.config, all_assignments(args)).model_dump(mode="json")
+    for section, key in PATHS:
         if tree[section][key] is not None:
             tree[section][key] = str(Path(tree[section][key]).expanduser().absolute())
     _check_tracking(tree)
     return tree
-
-
-def _check_study(study: str, file: str) -> None:
-    """A file with another study's section and none of this one's was written for that other study."""
-    found = [section for section in SECTIONS if section in read_mapping(Path(file))]
-    if study != "train" and found and study not in found:
-        raise InputError(
-            f"{file} is a configuration of the study {found[0]}, not of {study}; submit {found[0]}, or give another"
-            " --config"
-        )
 
 
 def _check_tracking(tree: dict[str, Any]) -> None:

@@ -72,6 +72,11 @@ def connect(uri: str) -> Any:
         return mlflow.MlflowClient(tracking_uri=uri)
 
 
+def tracking_uri(named: str | None, folder: Path) -> str:
+    """The server that is named, else the one MLflow's own variable names, else a sqlite file in ``folder``."""
+    return named or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{folder.absolute() / 'mlflow.db'}"
+
+
 def sqlite_file(uri: str) -> Path | None:
     """The database file of a sqlite address, None for any other address."""
     scheme, _, rest = uri.partition(":///")

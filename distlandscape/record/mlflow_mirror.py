@@ -13,7 +13,15 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from distlandscape.files import write_text
-from distlandscape.record.mlflow_client import connect, import_mlflow, is_database, quiet, resolve, sqlite_file
+from distlandscape.record.mlflow_client import (
+    connect,
+    import_mlflow,
+    is_database,
+    quiet,
+    resolve,
+    sqlite_file,
+    tracking_uri,
+)
 from distlandscape.record.mlflow_values import Point, Snapshot, collect, redact
 from distlandscape.record.run import Run
 
@@ -30,13 +38,13 @@ class MlflowMirror:
 
     Args:
         run: the run directory to mirror.
-        uri: tracking server; None is a sqlite file beside the run directory.
+        uri: tracking server; None is that of ``MLFLOW_TRACKING_URI``, else a sqlite file beside the run directory.
         experiment: name of MLflow's experiment, made when missing.
     """
 
     def __init__(self, run: Run, uri: str | None = None, experiment: str = "distlandscape") -> None:
         self.run = run
-        self.uri = resolve(uri or f"sqlite:///{run.path.parent / 'mlflow.db'}")
+        self.uri = resolve(tracking_uri(uri, run.path.parent))
         self.experiment = experiment
         self._client: Any = None
         self._state = self._load()

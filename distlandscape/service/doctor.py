@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from distlandscape.record.mlflow_values import redact
+from distlandscape.service.connect import ADDRESS
 from distlandscape.service.processes import is_loopback, listening
 from distlandscape.service.programs import answers, http_status
 from distlandscape.service.state import Services, State
@@ -50,7 +52,7 @@ def examine(state: State, out: Path) -> list[Line]:
         _room("shared memory", Path("/dev/shm"), 1, "Ray keeps vectors there: enlarge it (Docker: --shm-size=8g)")
     ]
     lines += [_room("disk", _existing(out), 2, "make room, or choose another folder with --out")]
-    lines += [*_tokens(state), *_services(services)]
+    lines += [*_tokens(state), *_services(services), *_named_servers()]
     return lines
 
 
@@ -141,3 +143,16 @@ def _services(services: Services | None) -> Iterator[Line]:
     wide = [f"{address}:{port}" for address, port in found if not is_loopback(address)]
     text = f"{len(found)} ports, on loopback" if not wide else f"open to the network: {', '.join(wide)}"
     yield Line("sockets", ERROR if wide else OK, text, "distlandscape down" if wide else "")
+
+
+def _named_servers() -> Iterator[Line]:
+    """Servers elsewhere that the environment names; whether they let us in is not asked."""
+    for name, variable, path in (
+        ("job server", ADDRESS, "/api/version"),
+        ("tracking server", "MLFLOW_TRACKING_URI", "/health"),
+    ):
+        url = redact(os.environ.get(variable, "")).rstrip("/")
+        if url.startswith(("http://", "https://")):
+            there = http_status(url + path, {}) is not None
+            text = f"{url} {'answers' if there else 'does not answer'}"
+            yield Line(name, OK if there else WARNING, text, "" if there else f"start it, or correct {variable}")

@@ -37,8 +37,11 @@ class Program:
     gcs: str = ""
 
 
-def ray_head(state: State, temp: Path, cpus: int | None, gpus: int | None) -> Program:
-    """A Ray head with its job server and dashboard; every port on loopback, every request with a token."""
+def ray_head(state: State, temp: Path, cpus: int | None, gpus: int | None, tracking: str) -> Program:
+    """A Ray head with its job server and dashboard; every port on loopback, every request with a token.
+
+    Jobs find this environment's ``python``, and the tracking server where their configuration names none.
+    """
     gcs, dashboard = free_port(), free_port(RAY_PORT)
     command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--disable-usage-stats"]
     command += ["--node-ip-address", HOST, "--port", str(gcs), "--temp-dir", str(temp)]
@@ -56,6 +59,8 @@ def ray_head(state: State, temp: Path, cpus: int | None, gpus: int | None) -> Pr
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_JOB_STOP_WAIT_TIME_S": str(STOP_SECONDS),
+        "MLFLOW_TRACKING_URI": tracking,
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
     }
     address = f"http://{HOST}:{dashboard}"
     token = state.token.read_text(encoding="ascii").strip()

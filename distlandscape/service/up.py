@@ -102,7 +102,11 @@ def clear(state: State, services: Services) -> None:
 
 
 def _both(cpus: int | None, gpus: int | None) -> Programs:
-    return lambda state, temp: {"ray": ray_head(state, temp, cpus, gpus), "mlflow": tracking_server(state)}
+    def both(state: State, temp: Path) -> dict[str, Program]:
+        mlflow = tracking_server(state)
+        return {"ray": ray_head(state, temp, cpus, gpus, mlflow.address), "mlflow": mlflow}
+
+    return both
 
 
 def _start(state: State, name: str, program: Program, stamp: str) -> subprocess.Popen[bytes]:

@@ -8,7 +8,13 @@ from distlandscape.runtime.tree import shares
 
 PROCESS_BYTES = 400 * 2**20  # of a worker that has imported torch, before it holds anything
 CALL_SECONDS, WORKER_SECONDS = 0.005, 0.001  # of a pass with nothing to compute, and of each worker in it
+GB, MB = 2**30, 2**20
 BASIS = 100  # Lanczos vectors of a typical stage
+
+
+def count(workers: int) -> str:
+    """Workers, in words."""
+    return f"{workers} worker{'' if workers == 1 else 's'}"
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,22 @@ class Costs:
     network_rate: float
     local_workers: int
     transport: str
+
+    def described(self, passes: float) -> list[str]:
+        """What was measured, and what is expected to be done."""
+        return [
+            f"{self.parameters:,} parameters, {self.blocks} blocks of {self.block_seconds:.4g} s a product; roughly"
+            f" {passes:.0f} passes; training is not counted"
+        ]
+
+    def told(self, workers: int, passes: float) -> str:
+        """The expectation in a line."""
+        plan = self.plan(workers, passes)
+        return (
+            f"roughly {passes:.0f} passes over the data: about {plan.total_seconds:.0f} s on {count(workers)},"
+            f" {plan.worker_bytes / GB:.2f} GB each and {plan.driver_bytes / GB:.2f} GB in the driver,"
+            f" {plan.moved_bytes / MB:.1f} MB moved a pass, {plan.disk_bytes / GB:.2f} GB on disk"
+        )
 
     def plan(self, workers: int, passes: float) -> Plan:
         """Time, memory and bytes with so many workers; each beyond ``local_workers`` has a machine of its own."""

@@ -70,7 +70,7 @@ def measure(
     """
     g, P = config.goldilocks, objective.parameters
     sweep = Sweep(run, runner, perform, progress, write_tables=functools.partial(write_tables, run))
-    tasks = _Tasks(config, objective.data, test)
+    tasks = Tasks(config, objective.data, test)
     points, trainings = tasks.points(), tasks.trainings() if g.point is None else []
     given = tasks.given()
     measured = [*given, *points]
@@ -109,7 +109,7 @@ def measure(
     return {**result, "metrics": _metrics(zones)}
 
 
-class _Tasks:
+class Tasks:
     """What a run consists of, in its order."""
 
     def __init__(self, config: RunConfig, data: BlockStore, test: BlockStore | None) -> None:

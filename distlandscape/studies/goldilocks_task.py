@@ -19,15 +19,15 @@ from distlandscape.data import BlockStore
 from distlandscape.objective import Objective
 from distlandscape.runtime import GaussNewton, Hessian, LocalRunner, Residual
 from distlandscape.runtime.clustering import clustering, freezing
-from distlandscape.runtime.local import default_device
 from distlandscape.runtime.measures import loss_accuracy_gradient
 from distlandscape.spectral import plane_curvature, top_eigenpairs, trace_and_frobenius
 from distlandscape.spectral.journal import SILENT
 from distlandscape.studies.goldilocks_point import given_point, radius_of, random_point
 from distlandscape.studies.hyperplane_task import training_samples
+from distlandscape.studies.training_task import PackTraining
 from distlandscape.theory import RandomModel, plane_spectrum
 from distlandscape.training.projections import make_projection
-from distlandscape.training.subspace import Recipe, train_pack
+from distlandscape.training.subspace import Recipe
 
 Array = npt.NDArray[np.float64]
 CURVATURE, TRAINING = "curvature", "training"
@@ -144,16 +144,21 @@ def measure_point(objective: Objective, config: RunConfig, seed: int, runner: Lo
     }
 
 
+def outlier_steps(config: RunConfig, objective: Objective) -> tuple[int, int]:
+    """Outliers of each end that are looked for, and the Lanczos steps that may take."""
+    k = config.goldilocks.outliers
+    k = min(objective.outputs if k is None else k, max(1, objective.parameters // 8))
+    return k, min(objective.parameters, 8 * k + 40) if k else 0
+
+
 def _outliers(H: Hessian, objective: Objective, config: RunConfig, seed: int) -> tuple[list[float], str]:
     """Eigenvalues at both ends, descending; Ritz values where they did not converge, which is said.
 
     The residual term has as much below 0 as above, so outliers are on both sides where it is large.
     """
-    k = config.goldilocks.outliers
-    k = min(objective.outputs if k is None else k, max(1, objective.parameters // 8))
+    k, steps = outlier_steps(config, objective)
     if k == 0:
         return [], "not asked for"
-    steps = min(objective.parameters, 8 * k + 40)
     found = top_eigenpairs(H, (k, k), TOL, "BE", max_steps=steps, seed=seed, journal=SILENT)
     return [float(v) for v in found.eigenvalues], found.status
 
@@ -197,6 +202,22 @@ def _random_model(objective: Objective, sigma_z: float, runner: LocalRunner) -> 
 
 
 def _trained(task: Task) -> list[dict[str, Any]]:
+    return [
+        {
+            "seed": seed,
+            "status": one.status,
+            "accuracy": one.accuracy,
+            "loss": _finite(one.loss),
+            "accuracy_before": one.curve[0].accuracy,
+            "distance": _finite(one.distance),
+            "end_radius": _finite(float(one.theta.double().norm())),
+        }
+        for seed, one in zip(task.seeds, prepare(task).run(), strict=True)
+    ]
+
+
+def prepare(task: Task) -> PackTraining:
+    """The trainings of a place with their networks, planes and samples, ready to begin."""
     c, g = task.config, task.config.goldilocks
     data, rows, held_out = training_samples(task.train, task.test, g.hold_out)
     test = BlockStore.open(task.test[0]) if task.test is not None else None
@@ -216,19 +237,7 @@ def _trained(task: Task) -> list[dict[str, Any]]:
     planes = [
         make_projection("auto", objectives[0].parameters, task.dim, _plane_seed(seed, task.dim)) for seed in task.seeds
     ]
-    trained = train_pack(objectives, planes, task.seeds, rows, held_out, recipe, device=default_device())
-    return [
-        {
-            "seed": seed,
-            "status": one.status,
-            "accuracy": one.accuracy,
-            "loss": _finite(one.loss),
-            "accuracy_before": one.curve[0].accuracy,
-            "distance": _finite(one.distance),
-            "end_radius": _finite(float(one.theta.double().norm())),
-        }
-        for seed, one in zip(task.seeds, trained, strict=True)
-    ]
+    return PackTraining(objectives, planes, task.seeds, rows, held_out, recipe)
 
 
 def _plane_seed(seed: int, dim: int) -> int:

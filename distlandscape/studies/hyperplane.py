@@ -86,7 +86,7 @@ def measure(
     dims = {one: coarse_grid(config, P, one) for one in series}
     tables = functools.partial(write_tables, run, config)
     sweep = Sweep(run, runner, perform, progress, h.budget_trainings, h.budget_minutes, tables)
-    packs = _Packs(config, objective.data, test, P)
+    packs = Packs(config, objective.data, test, P)
     aims = 1 if h.target_accuracy is None else 2
     most = h.seeds * (1 + sum(len(grid) + 2 * aims * h.rounds for grid in dims.values()))
     progress.plan(most - sum(len(outcome["members"]) for outcome in sweep.outcomes))
@@ -139,7 +139,7 @@ def measure(
     }
 
 
-class _Packs:
+class Packs:
     """The packs of a dimension: its seeds in their order, ``pack`` at a time."""
 
     def __init__(self, config: RunConfig, data: BlockStore, test: BlockStore | None, parameters: int) -> None:

@@ -25,9 +25,10 @@ from distlandscape.studies.hyperplane_planes import (
     random_planes,
     trajectory_planes,
 )
+from distlandscape.studies.training_task import PackTraining
 from distlandscape.training.projections import Projection
 from distlandscape.training.rows import AllRows
-from distlandscape.training.subspace import Recipe, Trained, train_pack
+from distlandscape.training.subspace import Recipe, Trained
 
 FULL = "full"  # the kind of a training without a plane
 # What says which trainings there are, and not what one of them is.
@@ -68,6 +69,13 @@ def perform(task: PackTask) -> dict[str, Any]:
     network itself cost.
     """
     began = time.monotonic()
+    pack = prepare(task)
+    outcome = _plain(task, pack.run(), pack.made or FULL, began)
+    return outcome if pack.planes is None else {**outcome, "why": pack.why}
+
+
+def prepare(task: PackTask) -> PackTraining:
+    """The pack with its networks, planes and samples, ready to begin."""
     c, h = task.config, task.config.hyperplane
     store, rows, held_out = training_samples(task.train, task.test, h.hold_out)
     test = BlockStore.open(task.test[0]) if task.test is not None else None
@@ -83,10 +91,8 @@ def perform(task: PackTask) -> dict[str, Any]:
         batch_size=c.train.batch_size,
         evaluate_every=h.evaluate_every,
     )
-    device = default_device()
     if task.kind == FULL:
-        trained = train_pack(objectives, None, task.seeds, rows, held_out, full, device=device)
-        return _plain(task, trained, FULL, began)
+        return PackTraining(objectives, None, task.seeds, rows, held_out, full)
     confined = Recipe(
         steps=h.steps or c.train.steps,
         learning_rate=h.learning_rate,
@@ -98,19 +104,11 @@ def perform(task: PackTask) -> dict[str, Any]:
         evaluate_every=h.evaluate_every,
         stop_at=h.target_accuracy if h.stop_at_target else None,
     )
-    planes, made, why = _planes(task, objectives, rows, full, device)
-    trained = train_pack(
-        objectives,
-        planes,
-        task.seeds,
-        rows,
-        held_out,
-        confined,
-        burn_in=full if task.burn_in else None,
-        burn_in_steps=task.burn_in,
-        device=device,
+    burn_in = full if task.burn_in else None
+    planes, made, why = _planes(task, objectives, rows, full, default_device())
+    return PackTraining(
+        objectives, planes, task.seeds, rows, held_out, confined, burn_in, task.burn_in, made=made, why=why
     )
-    return {**_plain(task, trained, made, began), "why": why}
 
 
 def _planes(

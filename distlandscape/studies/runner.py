@@ -29,6 +29,7 @@ from distlandscape.studies import (
 from distlandscape.studies.checkpoints import check_training, steps_trained, trained_checkpoints
 from distlandscape.studies.context import StudyContext, build_objective
 from distlandscape.studies.execute import MakePage, Outcome, execute, make_runner
+from distlandscape.studies.expected import say_passes, say_sweep
 from distlandscape.studies.figures import Draw
 from distlandscape.studies.given import given_checkpoints
 from distlandscape.studies.progress import Progress
@@ -174,6 +175,12 @@ def main_operator(study: str, config: RunConfig, objective: Objective) -> Curvat
     return spectrum.make_operator(config, objective) if STUDIES.get(study) is spectrum else None
 
 
+def single_passes(study: str, config: RunConfig, checkpoints: int) -> float:
+    """Passes of one vector that are expected: with blocks there are fewer, and dearer ones."""
+    single = config.model_copy(update={"spectrum": config.spectrum.model_copy(update={"block": 1})})
+    return STUDIES[study].planned_passes(single, checkpoints)
+
+
 def _use_threads(config: RunConfig) -> None:
     """The driver's own arithmetic keeps to the same number of threads: equal bits are promised at equal threads."""
     assert config.runtime.threads is not None, "resolve fills it in"
@@ -189,6 +196,7 @@ def _objectives(config: RunConfig, stores: Stores) -> tuple[Objective, Objective
 def _theory(run: Run, config: RunConfig, make_page: MakePage, draw: Draw | None) -> Outcome:
     def work(progress: Progress, push: Callable[[], bool]) -> dict[str, Any]:
         with make_runner(run, config, progress) as runner:
+            say_sweep(run, (run.study, config, None, None), runner, progress)
             return theory.measure(run, config, runner, progress)
 
     return execute(run, config, work, make_page, draw)
@@ -199,6 +207,7 @@ def _sweep(
 ) -> Outcome:
     def work(progress: Progress, push: Callable[[], bool]) -> dict[str, Any]:
         with make_runner(run, config, progress) as runner:
+            say_sweep(run, (run.study, config, objective, stores.other), runner, progress)
             return SWEEPS[run.study].measure(run, config, objective, stores.other, runner, progress, push)
 
     return execute(run, config, work, make_page, draw)
@@ -222,12 +231,9 @@ def _network(
         else:
             checkpoints = trained_checkpoints(run, config, trained_on, progress, push)
         planned = study.planned_passes(config, len(checkpoints))
-        progress.say(
-            f"{objective.parameters:,} parameters, {objective.samples:,} samples in {objective.data.blocks} blocks;"
-            f" roughly {planned:.0f} passes over the data are expected"
-        )
         progress.update("starting workers")
         with make_runner(run, config, progress) as runner:
+            say_passes(config, objective, single_passes(run.study, config, len(checkpoints)), runner, progress)
             progress.plan(planned)
             context = StudyContext(run, config, objective, held_out, runner, progress, push)
             result = study.measure(context, checkpoints)

@@ -1,7 +1,7 @@
 """Sharded vectors: memory by number of workers, what checkpoints cost, what a pass costs beside its arithmetic.
 
     make bench-scaling                       everything, Markdown
-    python -m tests.benchmarks.scaling NAME  one of: bits, memory, checkpoints, overhead, speedup
+    python -m tests.benchmarks.scaling NAME  one of: bits, memory, checkpoints, overhead, speedup, plan
 
 Nothing here was run on a GPU or on several machines.
 """
@@ -17,6 +17,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import numpy as np
 import torch
 
+from distlandscape.config import load_config
 from distlandscape.data import load_source
 from distlandscape.models import build_model
 from distlandscape.objective import Objective
@@ -26,6 +27,8 @@ from distlandscape.spectral import spectral_density, top_eigenpairs
 from distlandscape.spectral.journal import SILENT
 from distlandscape.spectral.lanczos import Lanczos
 from distlandscape.studies.journal import RunJournal
+from distlandscape.studies.probe import measure
+from distlandscape.studies.runner import resolve
 
 MB = 2**20
 
@@ -44,7 +47,7 @@ def images(name, samples, side):
 
 
 def memory():
-    """Shown by 2 of the issue on scale: the basis of resnet18, 64 images, by the number of workers."""
+    """The basis of resnet18, 64 images, by the number of workers."""
     objective = images("resnet18", 64, 16)
     print(f"resnet18, P = {objective.parameters:,}, 64 images (16×16), transport collective, 20 Lanczos steps.\n")
     print("| workers | basis per worker, MB | × workers | driver over idle, MB |\n|---|---|---|---|", flush=True)
@@ -131,6 +134,31 @@ def speedup():
         print(f"| {transport} | {times} | {np.median(ratios):.2f} | {ratios[0]:.2f}–{ratios[-1]:.2f} |", flush=True)
 
 
+def plan():
+    """What ``plan`` expects of a pass beside passes of pools of 1, 2 and 4 workers, in turns; one thread each."""
+    objective = images("resnet20", 512, 32)
+    print(f"resnet20, P = {objective.parameters:,}, 512 images: a pass as planned over one that was run.\n")
+    print("| transport | workers | s planned | s run | ratio (median of 5) | range |\n|---|---|---|---|---|---|")
+    for transport in ("store", "collective"):
+        settings = [f"runtime.transport={transport}", "runtime.workers=1", "train.steps=0"]
+        config = resolve(load_config(None, settings), "spectrum")
+        for workers in (1, 2, 4):
+            planned, run = [], []
+            with Pool(workers, 0.5, threads=1, transport=transport) as pool:
+                H = Hessian(objective, pool)
+                for round_ in range(6):
+                    planned.append(measure(objective, config, seconds=0.5).plan(workers, 1).pass_seconds)
+                    v = H.space.random(0, round_, "normal")
+                    began = time.perf_counter()
+                    product = H.apply([v])
+                    H.space.dots(product, product)
+                    run.append(time.perf_counter() - began)
+            ratios = sorted(a / b for a, b in zip(planned[1:], run[1:], strict=True))
+            times = f"{np.median(planned[1:]):.2f} | {np.median(run[1:]):.2f}"
+            spread = f"{ratios[0]:.2f}–{ratios[-1]:.2f}"
+            print(f"| {transport} | {workers} | {times} | {np.median(ratios):.2f} | {spread} |", flush=True)
+
+
 def bits():
     """Eigenvalues, Ritz vectors and density of a small cnn on digits, with thick restarts, by transport and workers."""
     data = load_source("digits", samples=400)
@@ -154,7 +182,14 @@ def bits():
         print(f"| {transport} | {' | '.join(row)} |", flush=True)
 
 
-PARTS = {"bits": bits, "memory": memory, "checkpoints": checkpoints, "overhead": overhead, "speedup": speedup}
+PARTS = {
+    "bits": bits,
+    "memory": memory,
+    "checkpoints": checkpoints,
+    "overhead": overhead,
+    "speedup": speedup,
+    "plan": plan,
+}
 
 if __name__ == "__main__":
     torch.set_num_threads(1)

@@ -13,7 +13,7 @@ import pytest
 from distlandscape.record.mlflow_client import connect, resolve
 from distlandscape.record.mlflow_mirror import MlflowMirror
 from distlandscape.record.run import Run
-from tests.record.fabricated import add_checkpoints, content, finish, start_run
+from tests.record.fabricated import NOWHERE, add_checkpoints, content, finish, start_run
 
 
 def test_a_finished_run_is_mirrored_whole(out: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -233,3 +233,14 @@ def test_images_of_a_run_that_goes_on_are_replaced_by_its_figures(out: Path) -> 
     at_the_end = Path(client.download_artifacts(mirror.run_id, "figures/loss.png")).read_bytes()
     assert at_the_end == (run.path / "figures" / "loss.png").read_bytes() != b"so far, later"
     assert "figures/ritz.png" in content(mirror)[run.path.name]["files"]
+
+
+def test_mlflows_own_variable_names_the_server_where_nothing_else_does(
+    out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, theirs = start_run(out), f"sqlite:///{out}/theirs.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", theirs)
+    assert MlflowMirror(run).uri == theirs
+    assert MlflowMirror(run, NOWHERE).uri == NOWHERE
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    assert MlflowMirror(run).uri == f"sqlite:///{out}/mlflow.db"

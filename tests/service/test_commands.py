@@ -10,7 +10,7 @@ import stat
 import pytest
 import yaml
 
-from distlandscape.cli import submit
+from distlandscape.cli import study
 from distlandscape.cli.main import main
 from distlandscape.config import validate_config
 from distlandscape.record.run import Run
@@ -74,6 +74,21 @@ def test_submit(client, tmp_path, capfd):
     assert sent.metadata == {"study": "spectrum", "out": f"{tmp_path}/o ut", "config": "c.yaml"}
 
 
+@pytest.mark.parametrize(
+    ("study", "key"),
+    [
+        ("spectrum", "data.path"),
+        ("spectrum", "model.weights"),
+        ("emergence", "emergence.checkpoints"),
+        ("goldilocks", "goldilocks.point"),
+    ],
+)
+def test_paths_of_a_job_are_those_of_the_command(client, tmp_path, capfd, study, key):
+    assert call(capfd, "submit", study, "--set", f"{key}=he re", "--id", "j")[0] == 0
+    section, name = key.split(".")
+    assert yaml.safe_load(client.sent["j"].files["config.yaml"])[section][name] == f"{tmp_path}/he re"
+
+
 def test_a_foreign_cluster_gets_its_own_python_and_not_our_tracking_server(client, capfd):
     assert call(capfd, "submit", "train", "--address", "https://cluster:8265", "--id", "far")[0] == 0
     sent = client.sent["far"]
@@ -84,7 +99,7 @@ def test_a_foreign_cluster_gets_its_own_python_and_not_our_tracking_server(clien
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["submit", "spectra"], "is no study that runs as a job"),
+        (["submit", "spectra"], "is no study"),
         (["submit", "spectrum", "--config", "planes.yaml"], "configuration of the study hyperplane, not of spectrum"),
         (["submit", "clustering", "--config", "planes.yaml"], "configuration of the study hyperplane, not of cluster"),
         (["submit", "spectrum", "--set", "spectrum.k=0"], "spectrum.k"),
@@ -104,16 +119,18 @@ def test_a_foreign_cluster_gets_its_own_python_and_not_our_tracking_server(clien
         (["resume", "over"], "left no run directory"),
         (["runs", "--uri", "sqlite:///none.db"], "there are no runs yet"),
         (["runs", "--limit", "0"], "give at least 1"),
-        (["plan", "--counts", "1,x"], "is no list of numbers"),
-        (["plan", "--counts", "0"], "at least 1"),
-        (["plan", "--study", "theory"], "not made of passes"),
-        (["plan", "--network-gbit", "0"], "must be above 0"),
+        (["plan", "spectra"], "is no study"),
+        (["plan", "spectrum", "--config", "planes.yaml"], "configuration of the study hyperplane, not of spectrum"),
+        (["plan", "spectrum", "--counts", "1,x"], "is no list of numbers"),
+        (["plan", "spectrum", "--counts", "0"], "at least 1"),
+        (["plan", "spectrum", "--network-gbit", "0"], "must be above 0"),
     ],
 )
 def test_bad_input_is_one_sentence(client, tmp_path, capfd, arguments, words):
     (tmp_path / "planes.yaml").write_text("hyperplane: {seeds: 2}\n")
     (tmp_path / "bomb.yaml").write_text("a: &a [1, 1]\nb: &b [*a, *a]\nc: [*b, *b]\n")
-    (tmp_path / "large.yaml").write_text("#" * 2**17)
+    with (tmp_path / "large.yaml").open("wb") as file:
+        file.truncate(2**30)  # without a byte on the disk
     client.jobs |= {"taken": details("taken", "RUNNING"), "over": details("over", "SUCCEEDED", metadata={})}
     before = dict(client.sent)
     code, out, err = call(capfd, *arguments)
@@ -181,8 +198,18 @@ def test_stop_and_resume_as_a_job(client, tmp_path, capfd):
     assert "is done and cannot go on" in err
 
 
+def test_a_run_that_ended_as_it_was_stopped_is_not_offered_for_resume(client, tmp_path, capfd):
+    run = Run.create(tmp_path, "spectrum", {}, {})
+    run.log.append("started", job="j")
+    run.log.append("ended", status="done", detail="converged")
+    client.jobs["j"] = details("j", "RUNNING", metadata={"out": str(tmp_path)})
+    out = call(capfd, "stop", "j")[1]
+    assert f"its run had just ended: {run.path}" in out
+    assert "resume" not in out
+
+
 def test_every_study_can_be_a_job():
-    assert {*submit.STUDIES, "quickstart"} == {*runner.STUDIES, *runner.SWEEPS, runner.THEORY}
+    assert {*study.STUDIES, "quickstart"} == {*runner.STUDIES, *runner.SWEEPS, runner.THEORY}
 
 
 def test_doctor_finds_an_open_token(client, tmp_path, capfd):

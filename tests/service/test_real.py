@@ -38,6 +38,7 @@ class Shell:
         self.folder = folder
         self.environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
         self.environment |= {"DISTLANDSCAPE_STATE": str(folder / "state"), "PYTHONPATH": str(Path.cwd())}
+        self.environment["PATH"] = "/usr/bin:/bin"  # no python of this environment
 
     def call(self, *arguments):
         return json.loads(self.python("-m", "distlandscape.cli.main", *map(str, arguments), "--json"))
@@ -48,12 +49,11 @@ class Shell:
         program += "print([main([*words.split(), '--json']) for words in sys.argv[1:]])"
         return json.loads(self.python("-c", program, *commands))
 
-    def python(self, *arguments):
+    def python(self, *arguments, environment=None):
+        everything = self.environment | (environment or {})
         command = [sys.executable, *arguments]
-        done = subprocess.run(
-            command, env=self.environment, cwd=self.folder, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr
+        done = subprocess.run(command, env=everything, cwd=self.folder, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr + done.stdout
         return done.stdout
 
     def ended(self, job):
@@ -159,6 +159,22 @@ def test_two_jobs_at_once_and_one_stopped_and_resumed_gives_the_same_bits(shell)
 
 def artifact(shell, run_id, name):
     return f"{shell.up['mlflow']}/get-artifact?run_id={run_id}&path={name}"
+
+
+def test_ray_s_own_command_runs_the_entry_point_of_a_study(shell):
+    """As docs/service.md says it, with what ``up`` prints in the environment."""
+    jobs = Path(__file__).parents[2] / "jobs"
+    environment = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(shell.folder / "state" / "ray-token")}
+    environment["RAY_API_SERVER_ADDRESS"] = shell.up["ray"]
+    command = ["-m", "ray.scripts.scripts", "job", "submit", "--submission-id", "plain", "--working-dir", str(jobs)]
+    command += ["--", "python", "spectrum.py", "--config", "spectrum-digits.yaml", "--out", str(shell.folder / "plain")]
+    command += ["--workers", "1", *(word for key, value in SMALL.items() for word in ("--set", f"{key}={value}"))]
+    printed = shell.python(*command, environment=environment)
+    assert "converged" in printed
+    (row,) = (run for run in shell.call("runs")["runs"] if run["job_id"] == "plain")
+    (folder,) = (shell.folder / "plain").glob("spectrum-*")
+    result = json.loads((folder / "result.json").read_text())
+    assert (row["run_id"], row["status"]) == (result["run_id"], "done")
 
 
 def test_mistakes_are_sentences_and_exit_2(shell):

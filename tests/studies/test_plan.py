@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -14,12 +15,15 @@ from hypothesis import strategies as st
 
 from distlandscape.config import load_config
 from distlandscape.curvature import hessian_products
+from distlandscape.errors import OutOfMemory
 from distlandscape.runtime import LocalRunner
 from distlandscape.runtime.tree import shares
-from distlandscape.studies import plan
+from distlandscape.studies import probe
 from distlandscape.studies.context import build_objective
 from distlandscape.studies.costs import BASIS, Costs
-from distlandscape.studies.plan import measure, plan_study
+from distlandscape.studies.expected import say_passes
+from distlandscape.studies.plan import plan_study
+from distlandscape.studies.probe import measure
 from distlandscape.studies.runner import resolve
 from tests.benchmarks import simulation
 
@@ -68,8 +72,8 @@ def test_the_basis_is_in_the_driver_or_shared_out():
 
 def test_a_planned_pass_agrees_with_one_that_is_run(monkeypatch):
     """One worker in this process, in turns: the median ratio is within 25 %."""
-    monkeypatch.setattr(plan, "PROBE_SECONDS", 0.05)  # some of the blocks, as with larger data
-    monkeypatch.setattr(plan, "time", SimpleNamespace(perf_counter=time.process_time))  # others may hold the cores
+    monkeypatch.setattr(probe, "PROBE_SECONDS", 0.05)  # some of the blocks, as with larger data
+    monkeypatch.setattr(probe, "time", SimpleNamespace(perf_counter=time.process_time))  # others may hold the cores
     assignments = ["data.samples=600", "model.options={hidden: [64, 64]}", "train.steps=0", "runtime.workers=1"]
     config = resolve(load_config(None, assignments), "spectrum")
     objective = build_objective(config)
@@ -94,6 +98,26 @@ def test_a_plan_starts_nothing_and_follows_the_configuration():
     assert [p.workers for p in plans] == [1, 4]
     assert passes == pytest.approx(2 * (30 + 4 * 10) + 80 + 1)
     assert costs.sample_bytes == 100 * (64 * 4 + 8)
+
+
+@pytest.mark.parametrize("gpus", [0, 1])
+def test_a_start_is_timed_where_products_will_run(gpus, monkeypatch):
+    there, said = [], []
+    runner = SimpleNamespace(
+        map_tasks=lambda function, items: there.extend(items) or [function(item) for item in items]
+    )
+    config = resolve(load_config(None, ["data.samples=100", f"runtime.gpus_per_worker={gpus}"]), "spectrum")
+    objective = build_objective(config)
+    say_passes(config, objective, 30, runner, SimpleNamespace(say=said.append))
+    assert there == [(objective, config)] * gpus
+    assert re.search(r"100 samples in \d+ blocks; roughly 30 passes over the data: about \d+ s on 2 workers, ", said[0])
+
+    def full(*arguments, **options):
+        raise OutOfMemory(8)
+
+    monkeypatch.setattr(probe, "measure", full)  # the run itself halves its micro-batch, and goes on
+    say_passes(config, objective, 30, runner, SimpleNamespace(say=said.append))
+    assert said[1].endswith("roughly 30 passes over the data")
 
 
 def test_the_table_of_the_documentation_is_the_model_s():
