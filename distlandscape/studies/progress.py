@@ -37,7 +37,7 @@ class Progress:
         self._status: Status | None = None
         self._began = self._shown = time.monotonic()
         self._planned = self._done = self._part = 0.0
-        self._clock = self._began
+        self._clock, self._now = self._began, "starting"
 
     def __enter__(self) -> Progress:
         if self._console.is_terminal:
@@ -50,6 +50,7 @@ class Progress:
     ) -> None:
         if self._status is not None:
             self._status.stop()
+        self._tell_of(self._now, time.monotonic())  # where it ended, however soon after the last time
 
     def say(self, text: str) -> None:
         """A line that stays."""
@@ -75,18 +76,21 @@ class Progress:
 
     def update(self, text: str) -> None:
         """What is being done now."""
-        now = time.monotonic()
+        now, self._now = time.monotonic(), text
         left = self._left(now)
         if now - self._told >= TOLD_SECONDS:
-            self._told = now
-            done = {"done": self._done + self._part, "planned": self._planned}
-            self._tell({"now": text, **done, "left": left, "workers": self.workers()})
+            self._tell_of(text, now)
         line = f"{text} · {now - self._began:.0f} s" + ("" if left is None else f", about {left:.0f} s left")
         if self._status is not None:
             self._status.update(line)
         elif now - self._shown >= PLAIN_SECONDS:
             self._shown = now
             print(line, file=sys.stderr, flush=True)  # noqa: T201
+
+    def _tell_of(self, text: str, now: float) -> None:
+        self._told = now
+        done = {"done": self._done + self._part, "planned": self._planned}
+        self._tell({"now": text, **done, "left": self._left(now), "workers": self.workers()})
 
     def _left(self, now: float) -> float | None:
         """Seconds until the planned end; None where nothing is planned, or nothing done yet."""

@@ -56,5 +56,6 @@ def test_who_looks_on_is_told_at_most_every_two_seconds(clock):
         for second in range(6):
             clock[0] = 1.0 * second
             progress.step(f"step {second}")
-    assert [now["now"] for now in told] == ["step 0", "step 2", "step 4"]
-    assert told[-1] == {"now": "step 4", "done": 5.0, "planned": 40, "left": 28.0, "workers": 3}
+    assert [now["now"] for now in told] == ["step 0", "step 2", "step 4", "step 5"], "and once more at the end"
+    assert told[-2] == {"now": "step 4", "done": 5.0, "planned": 40, "left": 28.0, "workers": 3}
+    assert told[-1]["done"] == 6

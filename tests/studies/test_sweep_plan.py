@@ -69,7 +69,7 @@ def test_of_planes_all_seeds_of_all_dimensions_are_counted():
     assert costs.sample_bytes == 200 * (64 * 4 + 8)
 
 
-@pytest.mark.parametrize(("budget", "trainings"), [(2, 2), (7, 6), (1000, 15)])
+@pytest.mark.parametrize(("budget", "trainings"), [(5, 5), (7, 6), (1000, 15)])
 def test_a_budget_of_trainings_is_kept_to(budget, trainings):
     assert planned("hyperplane", f"hyperplane.budget_trainings={budget}").trainings == trainings
 
