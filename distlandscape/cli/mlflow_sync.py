@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 
+from distlandscape.cli.study import add_json_option
 from distlandscape.record.mlflow_mirror import MlflowMirror
 from distlandscape.record.mlflow_values import redact
 from distlandscape.record.run import Run
@@ -18,8 +19,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         description="Send to MLflow whatever the run directory holds and MLflow does not; safe to repeat.",
     )
     parser.add_argument("run_dir", metavar="RUN", help="run directory")
-    parser.add_argument("--uri", help="tracking server (default: the run's tracking.uri, or mlflow.db beside the run)")
-    parser.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
+    parser.add_argument(
+        "--uri", metavar="URI", help="tracking server (default: tracking.uri of the run, else mlflow.db beside it)"
+    )
+    add_json_option(parser)
     parser.set_defaults(run=run, stdout=None)
 
 

@@ -7,7 +7,7 @@ import re
 from dataclasses import asdict
 
 from distlandscape.cli.service import print_json
-from distlandscape.cli.study import add_json_option
+from distlandscape.cli.study import add_config_options, add_json_option
 from distlandscape.config import load_config
 from distlandscape.errors import InputError
 
@@ -23,13 +23,16 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         " memory, disk, bytes moved. Workers beyond this machine's cores are taken to have a machine like it each.",
     )
     parser.add_argument("--study", metavar="STUDY", default="spectrum", help="which study (spectrum)")
-    parser.add_argument("--config", metavar="FILE", help="YAML file with the configuration")
+    add_config_options(parser)
     parser.add_argument(
-        "--set", metavar="A.B=VALUE", action="append", default=[], dest="assignments", help="set one key; repeatable"
+        "--counts", metavar="N,N,…", default="1,2,4,8,16,32,64", help="numbers of workers (default: 1,2,4,8,16,32,64)"
     )
-    parser.add_argument("--counts", metavar="N,N", default="1,2,4,8,16,32,64", help="numbers of workers, with commas")
     parser.add_argument(
-        "--network-gbit", metavar="G", type=float, default=10.0, help="network of a machine (10 Gbit/s)"
+        "--network-gbit",
+        metavar="G",
+        type=float,
+        default=10.0,
+        help="speed of a machine's network in Gbit/s (default: 10)",
     )
     add_json_option(parser)
     parser.set_defaults(run=run)

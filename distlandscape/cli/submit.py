@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from distlandscape.cli.service import add_service_options, jobs_of, print_json, state_of
-from distlandscape.config import load_config
-from distlandscape.config_text import read_mapping
+from distlandscape.cli.study import add_config_options, add_out_option, add_worker_options
+from distlandscape.config import load_config, read_mapping
 from distlandscape.errors import InputError
 
 if TYPE_CHECKING:
@@ -31,15 +31,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="run a study as a job of the service or of a Ray cluster",
         description="Check the configuration and hand the study to Ray as a job; follow it with logs -f ID.",
     )
-    parser.add_argument("study", metavar="STUDY", help=", ".join(STUDIES))
-    parser.add_argument("--config", metavar="FILE", help="YAML file with the configuration")
-    parser.add_argument(
-        "--set", metavar="A.B=VALUE", action="append", default=[], dest="assignments", help="set one key; repeatable"
-    )
-    parser.add_argument("--out", metavar="DIR", default="results", help="folder for run directories (results)")
-    parser.add_argument("--workers", metavar="N", type=int, help="Ray workers; 0 computes in the job's process")
+    parser.add_argument("study", metavar="STUDY", help=f"one of {', '.join(STUDIES)}")
+    add_config_options(parser)
+    add_out_option(parser)
+    add_worker_options(parser, "in the job's process")
     parser.add_argument("--gpus-per-worker", metavar="G", type=float, help="GPUs of a worker")
-    parser.add_argument("--transport", metavar="NAME", help="where vectors live: store (driver), collective (workers)")
     parser.add_argument("--id", metavar="ID", dest="job_id", help="id of the job (default: study, time, four digits)")
     add_service_options(parser)
     parser.set_defaults(run=run)

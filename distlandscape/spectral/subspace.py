@@ -17,7 +17,8 @@ def overlap(V: Tensor | SpaceRows, W: Tensor | SpaceRows) -> float:
     """
     if tuple(V.shape) != tuple(W.shape) or len(V.shape) != 2:
         raise InputError(
-            f"overlap needs two (k, P) sets of rows of equal shape, not {tuple(V.shape)} and {tuple(W.shape)}"
+            f"overlap needs two (k, P) sets of rows of equal shape, not {tuple(V.shape)} and {tuple(W.shape)};"
+            " give as many of one as of the other"
         )
     return float(_products(V, W).square().sum() / len(V))
 

@@ -89,7 +89,7 @@ def probe_moments(H: Operator, vectors: Sequence[Vector], probes: int, seed: int
         InputError: fewer than 2 probes.
     """
     if probes < 2:
-        raise InputError(f"probes={probes}: at least 2 are needed for a standard error")
+        raise InputError(f"probes={probes}: at least 2 are needed for a standard error; raise it")
     space = H.space
     basis = space.basis(max(len(vectors), 1))
     for vector in vectors:
