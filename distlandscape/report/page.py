@@ -88,7 +88,7 @@ def _size(view: RunView) -> list[str]:
     sizes = [counted(int(count), noun, plural) for count, noun, plural in counts if count is not None]
     sizes += ["in one process"] if view.result.get("workers") == 0 else []
     wall = view.result.get("wall_s")
-    return sizes if wall is None else [*sizes, f"{number(float(wall), 3)} s"]
+    return sizes if wall is None else [*sizes, f"{number(float(wall), 3)}\u00a0s"]
 
 
 def _rows(pairs: Pairs) -> list[dict[str, Any]]:

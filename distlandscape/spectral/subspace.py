@@ -12,6 +12,13 @@ from distlandscape.spectral.rows import SpaceRows
 def overlap(V: Tensor | SpaceRows, W: Tensor | SpaceRows) -> float:
     """‖V Wᵀ‖_F² / k of two sets of k orthonormal rows (k, P): 1 for the same subspace, about k/P for random ones.
 
+    Args:
+        V: tensor (k, P), or ``SpaceRows`` that stay where the workers keep them.
+        W: as many rows of the same length.
+
+    Returns:
+        The mean of the squared cosines of the principal angles, in float64. Cost: no pass.
+
     Raises:
         InputError: shapes differ.
     """
