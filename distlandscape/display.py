@@ -1,4 +1,4 @@
-"""How results show themselves: aligned text in a console, a table in a notebook."""
+"""How results show themselves: aligned text in a console, a table in a notebook; and numbers of things in words."""
 
 from __future__ import annotations
 
@@ -8,6 +8,11 @@ from dataclasses import dataclass
 from html import escape
 
 SHOWN = 12  # rows of a long table; of the others only the last is shown
+
+
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """A number of things, with the noun in its number: ``1 worker``, ``2 workers``."""
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
 
 
 @dataclass(frozen=True)

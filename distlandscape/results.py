@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from scipy.special import stdtrit
 
-from distlandscape.display import Displayed, Shown, shortened
+from distlandscape.display import Displayed, Shown, counted, shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -118,7 +118,7 @@ class Eigenpairs(Displayed):
             ("", "eigenvalue", "residual", "converged"),
             shortened(cells[: self.top]) + shortened(cells[self.top :]),
             [
-                ("status", f"{self.status}; {self.steps} steps, {self.passes} passes"),
+                ("status", f"{self.status}; {counted(self.steps, 'step')}, {counted(self.passes, 'pass', 'passes')}"),
                 ("certificate", f"relation {trust.relation:.1e}, symmetry {trust.symmetry:.1e}"),
                 ("copies", f"{trust.missed_copies}{missed}"),
             ],
@@ -156,7 +156,7 @@ class SpectralDensity(Displayed):
     def density(self, grid: npt.ArrayLike, bandwidth: float) -> Array:
         """Gaussian-smoothed density on ``grid`` (G,), per unit of eigenvalue; ``bandwidth`` is the kernel's sd."""
         if not bandwidth > 0:
-            raise ValueError(f"bandwidth must be positive, not {bandwidth}")
+            raise ValueError(f"bandwidth must be positive, not {bandwidth}; give a width in units of the eigenvalues")
         z_GM = (np.asarray(grid, dtype=np.float64)[:, None] - self.nodes[None, :]) / bandwidth
         kernel_GM = np.exp(-0.5 * z_GM**2) / (bandwidth * np.sqrt(2 * np.pi))
         return np.asarray(kernel_GM @ self.weights)
@@ -222,13 +222,17 @@ class SpectralDensity(Displayed):
         scatter = "one draw, so its error is unknown" if math.isnan(error) else f"{error:.1e} of the range over draws"
         below, one = self.cumulative([0.0])[0], float(self.weights @ self.nodes)
         return Shown(
-            f"SpectralDensity of {self.dim:,} eigenvalues: {len(self.nodes)} nodes",
+            f"SpectralDensity of {counted(self.dim, 'eigenvalue')}: {counted(len(self.nodes), 'node')}",
             notes=[
                 ("range", f"{self.nodes[0]:.6g} to {self.nodes[-1]:.6g}"),
                 ("not positive", f"{100 * below:.1f} % of the weight"),
                 ("mean", f"{one:.6g}"),
-                ("known", f"{known} eigenvalues one by one"),
-                ("cost", f"draws: {self.draws}, of {self.steps} steps; {self.passes} passes"),
+                ("known", f"{counted(known, 'eigenvalue')} one by one"),
+                (
+                    "cost",
+                    f"{counted(self.draws, 'draw')} of {counted(self.steps, 'step')};"
+                    f" {counted(self.passes, 'pass', 'passes')}",
+                ),
                 ("scatter", scatter),
                 *([("status", self.status)] if self.status else []),
             ],
@@ -272,7 +276,7 @@ class Estimate(Displayed):
         return Shown(f"Estimate: {self.value:.6g}, standard error {error}", notes=[*told, *self._notes()])
 
     def _notes(self) -> list[tuple[str, str]]:
-        cost = ("cost", f"{self.probes} probes, {self.passes} pass{'' if self.passes == 1 else 'es'}")
+        cost = ("cost", f"{counted(self.probes, 'probe')}, {counted(self.passes, 'pass', 'passes')}")
         return [cost, *([("status", self.status)] if self.status else [])]
 
 
@@ -309,7 +313,7 @@ class Index(Displayed):
 
     def _shown(self) -> Shown:
         return Shown(
-            f"Index: {self.value:,.0f} of {self.dim:,} eigenvalues below {self.below:g}",
+            f"Index: {self.value:,.0f} of {counted(self.dim, 'eigenvalue')} below {self.below:g}",
             notes=[
                 (f"{100 * self.level:g} %", f"{self.low:,.0f} to {self.high:,.0f}"),
                 ("status", self.status),

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from distlandscape.config import RunConfig, RuntimeConfig, load_config, validate_config
+from distlandscape.config import RunConfig, RuntimeConfig, keys_of, load_config, validate_config
+from distlandscape.config.studies import TheorySet
 from distlandscape.errors import InputError
 from distlandscape.runtime.plan import METHODS, ProductPlan
 from distlandscape.studies.runner import resolve
@@ -201,6 +202,25 @@ def test_no_number_takes_what_is_none(key, model, value):
         value = "off"
     text = refused(rf"configuration key '{key}' is ", None, f"{key}={value}")
     assert "correct it" in text
+
+
+@pytest.mark.parametrize("model", [*sections().values(), TheorySet])
+def test_every_key_is_described_in_a_line(model):
+    """With what an unset one stands for."""
+    for name, field in model.model_fields.items():
+        text = field.description
+        assert text, name
+        assert len(text) <= 125, name
+        assert text == text.strip().rstrip("."), name
+        assert ("null" in text) == (field.default is None), name
+
+
+def test_keys_are_listed_with_their_defaults_as_yaml_writes_them():
+    found = {key.name: key for section in sections() for key in keys_of(section)}
+    assert found["spectrum.tol"].default == "0.001"
+    assert found["data.path"].default == "null"
+    assert found["goldilocks.modes"].default == '["sphere", "free"]'
+    assert load_config(None, [f"{key.name}={key.default}" for key in found.values()]) == RunConfig()
 
 
 def test_enough_numbers_were_tried():

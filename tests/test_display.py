@@ -106,7 +106,8 @@ def test_objects_say_what_they_are(hessian):
         "Hessian(Objective(Sequential, 53 parameters, 37 samples, loss cross_entropy, float32), in this process,"
         f" {torch.get_num_threads()} thread{'' if torch.get_num_threads() == 1 else 's'})"
     )
-    assert repr(dl.Pool(workers=3)) == "Pool(3 workers, 1 threads each, transport 'store')"
+    assert repr(dl.Pool(workers=3)) == "Pool(3 workers, 1 thread each, transport 'store')"
+    assert repr(dl.Pool(workers=1, threads=2)) == "Pool(1 worker, 2 threads each, transport 'store')"
 
 
 def test_plot_of_eigenpairs_shows_every_value(pairs):

@@ -17,6 +17,7 @@ import pytest
 
 import distlandscape as dl
 from distlandscape.cli.main import build_parser
+from distlandscape.config import RunConfig, keys_of
 
 HELP = Path(__file__).parent / "cli" / "help.txt"
 
@@ -101,6 +102,7 @@ def commands(parser):
 def all_help():
     parser = build_parser()
     texts = {"distlandscape": parser, **{f"distlandscape {n}": p for n, p in commands(parser).items()}}
+    texts |= {f"distlandscape data {n}": p for n, p in commands(commands(parser)["data"]).items()}
     return "\n".join(f"$ {name} --help\n\n{p.format_help()}" for name, p in texts.items())
 
 
@@ -118,3 +120,10 @@ def test_every_command_and_option_has_a_help_text():
         assert parser.description, name
         for action in parser._actions:
             assert action.help, (name, action.dest)
+
+
+def test_help_names_every_key_of_the_configuration_but_those_of_sets():
+    text = all_help()
+    keys = [key.name for section in RunConfig.model_fields for key in keys_of(section)]
+    assert len(keys) > 100
+    assert [key for key in keys if f"  {key} (" not in text] == []

@@ -8,7 +8,8 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from distlandscape.cli.study import add_json_option
+from distlandscape.cli.key_help import HelpWithKeys, told_keys
+from distlandscape.cli.study import add_config_options, add_json_option
 from distlandscape.config import load_config
 from distlandscape.errors import InputError
 
@@ -23,16 +24,15 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="import data into a block store file, or look at one",
         description="Import data once into a block store file that studies map into memory, or look at such a file.",
     )
-    parts = parser.add_subparsers(dest="part", required=True, metavar="COMMAND", help="what to do")
+    parts = parser.add_subparsers(dest="part", required=True, metavar="COMMAND", help="import or show")
     importing = parts.add_parser(
         "import",
         help="write the samples that data.* of a configuration names to a block store file",
         description="Write the samples that data.* of a configuration names, permuted and cut, to a block store file.",
+        formatter_class=HelpWithKeys,
+        epilog=told_keys(["data"], rest=False),
     )
-    importing.add_argument("--config", metavar="FILE", help="YAML file with the configuration; data.* is used")
-    importing.add_argument(
-        "--set", metavar="A.B=VALUE", action="append", default=[], dest="assignments", help="set one key; repeatable"
-    )
+    add_config_options(importing)
     importing.add_argument(
         "--out", metavar="FILE", required=True, help="file to write; a block store there before is replaced"
     )

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from distlandscape.cli.service import add_service_options, print_json, state_of
+from distlandscape.cli.study import add_out_option
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -14,9 +15,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "doctor",
         help="look for what could go wrong on this machine",
-        description="Look at versions, cores, GPUs, room, tokens, services, sockets; exit code 1 where one is wrong.",
+        description="Look at versions, cores, GPUs, memory, disk, tokens, services and sockets; exit code 1 where"
+        " one is wrong.",
     )
-    parser.add_argument("--out", metavar="DIR", default="results", help="folder for run directories (results)")
+    add_out_option(parser)
     add_service_options(parser, address=False)
     parser.set_defaults(run=run)
 

@@ -13,7 +13,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "logs",
         help="what a job printed",
-        description="Print what a job printed; with -f follow it to its end, and end with its exit code.",
+        description="Print what a job printed; with --follow go on until it is over, and end with its exit code.",
     )
     parser.add_argument("job_id", metavar="ID", help="id of a job")
     parser.add_argument("-f", "--follow", action="store_true", help="go on until the job is over")
@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
         InputError: no such job, no server answers, or --follow with --json.
     """
     if args.follow and args.json:
-        raise InputError("--json prints one document, so it cannot follow; leave out -f")
+        raise InputError("--json prints one document, so it cannot follow; leave out --follow")
     jobs = jobs_of(args)
     if args.follow:
         return exit_code(jobs.follow(args.job_id, lambda text: print(text, end="", file=args.stdout, flush=True)))

@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 from typing import TextIO
 
+from distlandscape.cli.key_help import HelpWithKeys
 from distlandscape.errors import InputError, Interrupted
 
 COMMANDS = (
@@ -22,19 +23,19 @@ COMMANDS = (
     "emergence",
     "hyperplane",
     "goldilocks",
-    "data",
     "theory",
-    "resume",
-    "report",
-    "mlflow_sync",
+    "data",
     "plan",
+    "runs",
+    "report",
+    "resume",
+    "mlflow_sync",
     "up",
     "down",
     "submit",
     "status",
     "logs",
     "stop",
-    "runs",
     "doctor",
 )
 DONE, FAILED, BAD_INPUT, UNCONVERGED, INTERRUPTED = 0, 1, 2, 3, 130
@@ -45,7 +46,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="distlandscape",
         description="Measure the local geometry of a neural network's loss surface.",
-        epilog="Exit codes: 0 done, 1 failed, 2 bad input, 3 a requested tolerance was not reached, 130 interrupted.",
+        formatter_class=HelpWithKeys,
+        epilog="RUN is a run directory, as studies name it at their end; ID is the id of a job, as submit prints it.\n"
+        "Exit codes: 0 done, 1 failed, 2 bad input, 3 a requested tolerance was not reached, 130 interrupted.",
     )
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name in COMMANDS:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 
+from distlandscape.cli.study import add_json_option
 from distlandscape.record.mlflow_mirror import MlflowMirror
 from distlandscape.record.mlflow_values import redact
 from distlandscape.record.run import Run
@@ -19,9 +20,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("run_dir", metavar="RUN", help="run directory")
     parser.add_argument(
-        "--uri", help="tracking server (default: the run's tracking.uri, else $MLFLOW_TRACKING_URI, else mlflow.db)"
+        "--uri",
+        metavar="URI",
+        help="tracking server (default: tracking.uri of the run, else $MLFLOW_TRACKING_URI, else mlflow.db beside it)",
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
+    add_json_option(parser)
     parser.set_defaults(run=run, stdout=None)
 
 

@@ -35,9 +35,15 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     add_study_argument(parser)
     add_config_options(parser)
-    parser.add_argument("--counts", metavar="N,N", default="1,2,4,8,16,32,64", help="numbers of workers, with commas")
     parser.add_argument(
-        "--network-gbit", metavar="G", type=float, default=10.0, help="network of a machine (10 Gbit/s)"
+        "--counts", metavar="N,N,…", default="1,2,4,8,16,32,64", help="numbers of workers (default: 1,2,4,8,16,32,64)"
+    )
+    parser.add_argument(
+        "--network-gbit",
+        metavar="G",
+        type=float,
+        default=10.0,
+        help="speed of a machine's network in Gbit/s (default: 10)",
     )
     add_json_option(parser)
     parser.set_defaults(run=run)

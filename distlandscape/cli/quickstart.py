@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from distlandscape.cli.study import add_study_options, all_assignments, figure_maker, finish, page_maker
+from distlandscape.cli.study import add_study_parser, all_assignments, run_study_command
 from distlandscape.config import load_config
 
 SETTINGS = (
@@ -20,19 +19,18 @@ SETTINGS = (
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the command."""
-    parser = subparsers.add_parser(
+    parser = add_study_parser(
+        subparsers,
         "quickstart",
         help="train a small network on handwritten digits and measure its Hessian",
         description="Train a small network on handwritten digits and measure its Hessian along training.",
+        sections=("spectrum",),
     )
-    add_study_options(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Measure; the status is shown, a tolerance not reached is no failure here."""
     config = load_config(args.config, [*SETTINGS, *all_assignments(args)])
-    from distlandscape.studies.runner import run_study
-
-    finish(run_study("quickstart", config, Path(args.out), page_maker(), figure_maker()), args)
+    run_study_command("quickstart", args, config)
     return 0

@@ -6,6 +6,7 @@ import argparse
 import json
 
 from distlandscape.cli.follow import follow
+from distlandscape.cli.study import add_json_option
 from distlandscape.errors import InputError
 from distlandscape.record.run import Run
 from distlandscape.report import make_comparison, make_report
@@ -20,13 +21,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         " runs are laid over each other on one page, comparison.html, which begins with what differs. With --follow"
         " write nothing, but serve a page that shows the run as it goes on, to this machine only.",
     )
-    parser.add_argument("run_dirs", metavar="RUN", nargs="+", help="run directory; several are compared")
+    parser.add_argument("run_dirs", metavar="RUN", nargs="+", help="run directory; two or more are compared")
     parser.add_argument(
-        "--out", metavar="DIR", help="folder for figures and page (of one run: its own; of several: comparison)"
+        "--out", metavar="DIR", help="folder for figures and page (default: of one run its own, of several comparison)"
     )
-    parser.add_argument("-f", "--follow", action="store_true", help="serve a live page of one run until Ctrl-C")
-    parser.add_argument("--port", metavar="N", type=int, help="port of the live page (a free one)")
-    parser.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
+    parser.add_argument("-f", "--follow", action="store_true", help="serve the live page of one run until Ctrl-C")
+    parser.add_argument("--port", metavar="N", type=int, help="port of the live page (default: a free one)")
+    add_json_option(parser)
     parser.set_defaults(run=run, stdout=None)
 
 
@@ -39,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     if args.follow:
         return follow(args)
     if args.port is not None:
-        raise InputError("--port is that of the live page; add --follow")
+        raise InputError("--port is of use to the live page only; add --follow, or leave it out")
     runs = [Run.open(path) for path in args.run_dirs]
     if len(runs) == 1:
         page, subject = make_report(runs[0].path, args.out), runs[0].path.name

@@ -19,10 +19,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         description="Go on with an interrupted run; the numbers are the same bits as without the interruption.",
     )
     parser.add_argument(
-        "run_dir", metavar="RUN", help="run directory, folder with one unfinished run in it, or id of a job that ended"
+        "run_dir",
+        metavar="RUN",
+        help="run directory, or a folder with one unfinished run in it; or the id of a job that has ended",
     )
-    parser.add_argument("--workers", metavar="N", type=int, help="another number of workers; 0: this process")
-    parser.add_argument("--submit", action="store_true", help="as a new job; always so for the id of a job")
+    parser.add_argument("--workers", metavar="N", type=int, help="another number of Ray workers; 0: in this process")
+    parser.add_argument("--submit", action="store_true", help="go on as a new job, as always with the id of a job")
     add_service_options(parser)
     parser.set_defaults(run=run)
 
@@ -51,10 +53,10 @@ def find_unfinished(path: Path) -> Run:
     runs = [Run.open(file.parent) for file in sorted(path.glob("*/run.json"))]
     unfinished = [run for run in runs if run.resumable]
     if not unfinished:
-        raise InputError(f"no unfinished run in {path} that could go on; give a run directory")
+        raise InputError(f"no unfinished run in {path} that could go on; give the run directory of one that can")
     if len(unfinished) > 1:
         names = ", ".join(run.path.name for run in unfinished)
-        raise InputError(f"several unfinished runs in {path}: {names}; give the directory of one")
+        raise InputError(f"several unfinished runs in {path}: {names}; give the run directory of one")
     return unfinished[0]
 
 
@@ -74,7 +76,9 @@ def _submit(args: argparse.Namespace) -> int:
             raise InputError(f"the job {job.job_id} is {job.status}; stop it before you resume its run")
         run = run_of(job.job_id, Path(job.metadata["out"])) if "out" in job.metadata else None
         if run is None:
-            raise InputError(f"the job {job.job_id} left no run directory this machine sees; give the directory itself")
+            raise InputError(
+                f"the job {job.job_id} left no run directory this machine sees; give the run directory itself"
+            )
         found = run
     if not found.resumable:
         raise InputError(f"the run {found.path} is {found.status} and cannot go on; start a new one")

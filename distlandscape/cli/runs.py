@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from distlandscape.cli.service import add_service_options, print_json, state_of
+from distlandscape.cli.study import add_out_option
 
 COLUMNS = ("started", "study", "model", "data", "lambda_max", "status", "job_id", "run_id")
 
@@ -18,11 +19,15 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         description="List runs as MLflow holds them: study, model, data, largest eigenvalue, status; newest first.",
     )
     parser.add_argument(
-        "--uri", help="tracking server (default: that of up, else $MLFLOW_TRACKING_URI, else mlflow.db in --out)"
+        "--uri",
+        metavar="URI",
+        help="tracking server (default: the one up started, else $MLFLOW_TRACKING_URI, else mlflow.db in --out)",
     )
-    parser.add_argument("--out", metavar="DIR", default="results", help="folder for run directories (results)")
-    parser.add_argument("--experiment", default="distlandscape", help="name of MLflow's experiment (distlandscape)")
-    parser.add_argument("--limit", metavar="N", type=int, default=50, help="at most so many runs (50)")
+    add_out_option(parser)
+    parser.add_argument(
+        "--experiment", metavar="NAME", default="distlandscape", help="MLflow's experiment (default: distlandscape)"
+    )
+    parser.add_argument("--limit", metavar="N", type=int, default=50, help="at most so many runs (default: 50)")
     add_service_options(parser, address=False)
     parser.set_defaults(run=run)
 

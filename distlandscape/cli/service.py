@@ -27,14 +27,19 @@ def add_service_options(parser: argparse.ArgumentParser, address: bool = True) -
 def add_address_option(parser: argparse.ArgumentParser) -> None:
     """``--address``."""
     parser.add_argument(
-        "--address", metavar="URL", help="job server of a Ray cluster, http://HOST:PORT (default: that of up)"
+        "--address",
+        metavar="URL",
+        help="job server of a Ray cluster, http://HOST:PORT (default: the one up started)",
     )
 
 
 def add_state_option(parser: argparse.ArgumentParser) -> None:
     """``--state``."""
     parser.add_argument(
-        "--state", metavar="DIR", type=Path, help="state folder ($DISTLANDSCAPE_STATE, else ~/.local/state/…)"
+        "--state",
+        metavar="DIR",
+        type=Path,
+        help="folder of the services' state (default: $DISTLANDSCAPE_STATE, else ~/.local/state/distlandscape)",
     )
 
 

@@ -1,4 +1,4 @@
-"""What every study command shares: its options, and how it ends."""
+"""What every study command shares: its options, how it runs, and how it ends."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import json
 import shlex
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from distlandscape.cli.key_help import HelpWithKeys, told_keys
 from distlandscape.cli.summary import summary_lines
-from distlandscape.config_text import read_mapping
+from distlandscape.config import RunConfig, read_mapping
 from distlandscape.errors import InputError
 
 if TYPE_CHECKING:
@@ -44,13 +45,38 @@ def check_study(study: str, file: str | None) -> None:
         )
 
 
-def add_study_options(parser: argparse.ArgumentParser) -> None:
-    """The options all studies take."""
+def add_study_parser(
+    subparsers: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    *,
+    help: str,
+    description: str,
+    sections: Sequence[str],
+) -> argparse.ArgumentParser:
+    """A study command with the options that all studies take; its help ends with the keys of some sections."""
+    parser = subparsers.add_parser(
+        name, help=help, description=description, formatter_class=HelpWithKeys, epilog=told_keys(sections)
+    )
+    add_study_options(parser, "in this process")
+    return parser
+
+
+def add_study_options(parser: argparse.ArgumentParser, alone: str) -> None:
+    """The options all studies take; ``alone`` says where 0 workers compute."""
     add_config_options(parser)
-    parser.add_argument("--out", metavar="DIR", default="results", help="folder for run directories (results)")
-    parser.add_argument("--workers", metavar="N", type=int, help="Ray workers; 0 computes in the study's own process")
-    parser.add_argument("--gpus-per-worker", metavar="G", type=float, help="GPUs of a worker; 0: it computes on cores")
-    parser.add_argument("--transport", metavar="NAME", help="where vectors live: store (driver), collective (workers)")
+    add_out_option(parser)
+    parser.add_argument("--workers", metavar="N", type=int, help=f"Ray workers; 0: {alone} (default: runtime.workers)")
+    parser.add_argument(
+        "--gpus-per-worker",
+        metavar="G",
+        type=float,
+        help="GPUs of a worker; 0: it computes on cores (default: runtime.gpus_per_worker)",
+    )
+    parser.add_argument(
+        "--transport",
+        metavar="NAME",
+        help="where vectors live: store (driver) or collective (workers) (default: runtime.transport)",
+    )
     add_json_option(parser)
 
 
@@ -58,8 +84,18 @@ def add_config_options(parser: argparse.ArgumentParser) -> None:
     """``--config`` and ``--set``."""
     parser.add_argument("--config", metavar="FILE", help="YAML file with the configuration")
     parser.add_argument(
-        "--set", metavar="A.B=VALUE", action="append", default=[], dest="assignments", help="set one key; repeatable"
+        "--set",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        dest="assignments",
+        help="set one key, such as spectrum.k=20; repeatable",
     )
+
+
+def add_out_option(parser: argparse.ArgumentParser) -> None:
+    """``--out``, the folder of all runs."""
+    parser.add_argument("--out", metavar="DIR", default="results", help="folder for run directories (default: results)")
 
 
 def add_json_option(parser: argparse.ArgumentParser) -> None:
@@ -74,6 +110,15 @@ def all_assignments(args: argparse.Namespace) -> list[str]:
     return [*args.assignments, *extra]
 
 
+def run_study_command(study: str, args: argparse.Namespace, config: RunConfig) -> int:
+    """Measure, and print the result; 3 when a requested tolerance was not reached."""
+    from distlandscape.studies.runner import run_study
+
+    outcome = run_study(study, config, Path(args.out), page_maker(), figure_maker())
+    finish(outcome, args)
+    return 0 if outcome.converged else 3
+
+
 def finish(outcome: Outcome, args: argparse.Namespace) -> None:
     """Print the result: JSON, or a short table and where everything is."""
     if args.json:
@@ -82,7 +127,7 @@ def finish(outcome: Outcome, args: argparse.Namespace) -> None:
     for line in [
         *summary_lines(outcome.run.study, outcome.result),
         "",
-        f"open MLflow:  {_runnable(outcome.open_mlflow)}",
+        f"open MLflow:   {_runnable(outcome.open_mlflow)}",
     ]:
         print(line, file=args.stdout, flush=True)
 

@@ -31,7 +31,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         description="Check the configuration and hand the study to Ray as a job; follow it with logs -f ID.",
     )
     add_study_argument(parser)
-    add_study_options(parser)
+    add_study_options(parser, "in the job's process")
     parser.add_argument("--id", metavar="ID", dest="job_id", help="id of the job (default: study, time, four digits)")
     add_address_option(parser)
     add_state_option(parser)

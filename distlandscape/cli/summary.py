@@ -13,9 +13,9 @@ def summary_lines(study: str, result: dict[str, Any]) -> list[str]:
         "",
         *lines,
         "",
-        f"run id:       {result['run_id']}",
-        f"run folder:   {result['run_dir']}",
-        f"page:         {result['report']}",
+        f"run id:        {result['run_id']}",
+        f"run directory: {result['run_dir']}",
+        f"page:          {result['report']}",
     ]
 
 
@@ -51,8 +51,8 @@ def _train(result: dict[str, Any]) -> list[str]:
         *held_out,
         f"  {count} checkpoint{'' if count == 1 else 's'} kept; {result['wall_s']:.0f} s",
         "",
-        f"weights:      {result['weights']}",
-        f"measure them: distlandscape {shlex.join(measure)}",
+        f"weights:       {result['weights']}",
+        f"measure them:  distlandscape {shlex.join(measure)}",
     ]
 
 

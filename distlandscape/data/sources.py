@@ -168,7 +168,7 @@ def _of_classes(y: Samples, classes: Sequence[int]) -> Indices:
     if y.ndim != 1 or y.dtype.kind not in "iu":
         raise InputError("data.classes needs integer labels; remove it for real-valued targets")
     if len(set(classes)) != len(classes) or len(classes) < 2:
-        raise InputError(f"data.classes={list(classes)} must name at least two different classes")
+        raise InputError(f"data.classes={list(classes)} must name at least two different classes; correct it")
     absent = sorted(set(classes) - set(np.unique(y).tolist()))
     if absent:
         raise InputError(f"data.classes names {absent}, which no sample has; remove them")

@@ -34,7 +34,9 @@ def make_norm(name: Any, channels: int) -> nn.Module:
 def checked_widths(name: str, widths: Any) -> list[int]:
     """A list of positive whole numbers; InputError for anything else."""
     if not isinstance(widths, (list, tuple)) or not all(type(w) is int and w > 0 for w in widths):
-        raise InputError(f"model option {name}={widths!r} must be a list of positive whole numbers")
+        raise InputError(
+            f"model option {name}={widths!r} must be a list of positive whole numbers, such as [64, 32]; correct it"
+        )
     return list(widths)
 
 

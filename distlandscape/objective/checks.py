@@ -29,7 +29,7 @@ def parameter_dtype(model: nn.Module) -> torch.dtype:
     """Type of the first parameter."""
     for parameter in model.parameters():
         return parameter.dtype
-    raise InputError("the model has no parameters; there is nothing to differentiate")
+    raise InputError("the model has no parameters, so there is nothing to differentiate; give a model with some")
 
 
 def selected(names: list[str], patterns: Sequence[str] | None) -> list[str]:

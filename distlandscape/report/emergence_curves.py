@@ -39,7 +39,7 @@ def outlier_panels(view: RunView) -> list[StepPanel]:
         Curve("measured", "vermillion", found["outliers"]),
         Curve("C − 1", "blue", np.full(len(found["step"]), C - 1.0), dashed=True),
     ]
-    return [StepPanel("eigenvalue", sides, decades=True), StepPanel("eigenvalues above the gap", counts)]
+    return [StepPanel("eigenvalue", sides, decades=True), StepPanel("above the gap", counts)]
 
 
 def confinement_panels(view: RunView) -> list[StepPanel]:
@@ -75,7 +75,7 @@ def goldilocks_panels(view: RunView) -> list[StepPanel]:
         Curve("measured", "vermillion", found["positive"]),
         Curve("semicircle of the measured trace and norm", "blue", found["semicircle_positive"], dashed=True),
     ]
-    return [StepPanel("Tr H/‖H‖_F", ratio), StepPanel("positive in a random plane", share, (-0.03, 1.03))]
+    return [StepPanel("Tr H/‖H‖_F", ratio), StepPanel("share positive", share, (-0.03, 1.03))]
 
 
 def input_panels(view: RunView) -> list[StepPanel]:

@@ -49,6 +49,11 @@ class Rows:
     rows: list[tuple[str, ...]]
     words: tuple[str, ...] = ()  # names of columns that hold words, not numbers
 
+    @property
+    def marks(self) -> bool:
+        """Whether each cell but the first of a row is a single sign, so that many of them fit beside each other."""
+        return all(len(cell) < 2 for row in self.rows for cell in row[1:])
+
 
 @dataclass(frozen=True)
 class StudyPage:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from distlandscape.display import counted
 from distlandscape.report import interactive_classes, png_classes
 from distlandscape.report.class_curves import kernel_panels, overlap_heat, share_panels
 from distlandscape.report.figure import Figure, Notice, Rows, Sentence, StudyPage
@@ -69,7 +70,7 @@ def answer(view: RunView) -> Sentence:
         return []
     C = int(result["classes"])
     outliers = int(result["outliers"])
-    count = f"{outliers} eigenvalue{'' if outliers == 1 else 's'}"
+    count = counted(outliers, "eigenvalue")
     gap = "no gap" if not outliers else f"a gap after {count}"
     leading = result["own_span"][: outliers or C]
     parts: Sentence = [("The Hessian's leading eigenvalues show ", False), (gap, True), (f" with {C} classes; ", False)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from distlandscape.report.plane_curves import Sweep, full_space, learning, sweeps
 from distlandscape.report.plotly_json import Json, axis, floats, layout, logarithmic, trace
-from distlandscape.report.style import SERIES
+from distlandscape.report.style import MARKS, SERIES
 from distlandscape.report.tables import RunView
 
 DIMENSION = "dimension of the plane d"
@@ -62,7 +62,8 @@ def _sweeps(drawn: list[Sweep], named: bool) -> list[Json]:
         colour = f"@{SERIES[index % len(SERIES)]}"
         up, down = (floats((ends).clip(min=0)) for ends in (sweep.high - sweep.value, sweep.value - sweep.low))
         bars: Json = {"type": "data", "symmetric": False, "array": up, "arrayminus": down, "thickness": 1.2}
-        look: Json = {"line": {"color": colour, "width": 1.6}, "marker": {"size": 6, "color": colour}}
+        mark = MARKS[index // len(SERIES) % len(MARKS)][0]  # there may be more curves than colours
+        look: Json = {"line": {"color": colour, "width": 1.6}, "marker": {"size": 6, "color": colour, "symbol": mark}}
         look |= {"error_y": bars, "legendgroup": sweep.name}
         name = sweep.name if named else ""
         data.append(trace("lines+markers", floats(sweep.dimension), floats(sweep.value), name, **look))

@@ -34,13 +34,18 @@ def _curve(curve: Confinement, colour: str) -> list[Json]:
     shown["hovertemplate"] = f"step %{{customdata:,}}<br>%{{y:.3~g}}<extra>{name}</extra>"
     solid: Json = {"color": f"@{colour}", "width": 2}
     uniform = f"k/P = {number(float(curve.uniform[-1]), 2)}"
-    traces = [trace("lines", x, floats(curve.uniform), uniform, line={**solid, "dash": "dot"}, **shown)]
+    mode = "lines" if len(x) > 1 else "markers"  # a single point has no line to be seen by
+    dash: Json = {"marker": {"symbol": "line-ew", "size": 22, "line": {"color": f"@{colour}", "width": 2}}}
+    nulls: Json = {**shown, **({} if len(x) > 1 else dash)}
+    traces = [trace(mode, x, floats(curve.uniform), uniform, line={**solid, "dash": "dot"}, **nulls)]
     low, high = floats(curve.share - curve.share_stderr), floats(curve.share + curve.share_stderr)
     if None not in low:
         traces += band(x, low, high, f"share null, {name}", colour, customdata=floats(curve.step), **group)
     share = floats(curve.share)
     if any(value is not None for value in share):
-        traces.append(trace("lines", x, share, "share null ± 1 se", line={**solid, "dash": "dash"}, **shown))
+        bars: Json = {} if len(x) > 1 else {"error_y": {"array": floats(curve.share_stderr), "color": f"@{colour}"}}
+        line: Json = {**solid, "dash": "dash"}
+        traces.append(trace(mode, x, share, "share null ± 1 se", line=line, **nulls, **bars))
     gradient, marker = floats(curve.fraction), {"size": 6}
     traces.append(trace("lines+markers", x, gradient, f"gradient, {name}", line=solid, marker=marker, **shown))
     return traces

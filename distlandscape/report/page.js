@@ -40,6 +40,7 @@
     // A finger on a figure should scroll the page.
     plot.layout.dragmode = touch ? false : "zoom";
     const place = figureOf(source).querySelector(".plot");
+    plot.data.forEach((trace) => fitNumbers(trace, place.clientWidth));
     await window.Plotly.react(place, plot.data, plot.layout, {
       displaylogo: false,
       responsive: true,
@@ -48,6 +49,14 @@
       toImageButtonOptions: { filename: document.title + "-" + source.dataset.figure, scale: 2 },
     });
     await makeRoom(place, plot.layout.height);
+  }
+
+  // Numbers in the cells of a picture shrink with it, and go where nobody could read them.
+  function fitNumbers(trace, width) {
+    if (!trace.texttemplate) return;
+    const size = Math.floor((width - 145) / trace.x.length / 3); // beside it stand labels and a scale
+    if (size < 7) delete trace.texttemplate;
+    else trace.textfont = { size: Math.min(size, 10) };
   }
 
   // The legend goes below the axis, and has as many rows as the screen is narrow: the figure grows by them.

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from distlandscape.display import counted
 from distlandscape.record.mlflow_values import redact
 from distlandscape.report import story, words
 from distlandscape.report.figure import StudyPage
@@ -78,15 +79,16 @@ def subject(view: RunView, page: StudyPage) -> str:
 
 def _size(view: RunView) -> list[str]:
     counts = (
-        (view.parameters, "parameters"),
-        (view.result.get("samples"), "samples"),
-        (view.classes, "classes"),
-        (view.result.get("passes"), "passes over the data"),
-        (view.result.get("workers"), "workers"),
+        (view.parameters, "parameter", ""),
+        (view.result.get("samples"), "sample", ""),
+        (view.classes, "class", "classes"),
+        (view.result.get("passes"), "pass over the data", "passes over the data"),
+        (view.result.get("workers") or None, "worker", ""),
     )
-    sizes = [f"{int(count):,} {noun}" for count, noun in counts if count is not None]
+    sizes = [counted(int(count), noun, plural) for count, noun, plural in counts if count is not None]
+    sizes += ["in one process"] if view.result.get("workers") == 0 else []
     wall = view.result.get("wall_s")
-    return sizes if wall is None else [*sizes, f"{number(float(wall), 3)} s"]
+    return sizes if wall is None else [*sizes, f"{number(float(wall), 3)}\u00a0s"]
 
 
 def _rows(pairs: Pairs) -> list[dict[str, Any]]:

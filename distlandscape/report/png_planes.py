@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from distlandscape.report.plane_curves import Sweep, full_space, learning, sweeps
 from distlandscape.report.png_parts import new_figure
 from distlandscape.report.style import LIGHT as INK
-from distlandscape.report.style import SERIES
+from distlandscape.report.style import MARKS, SERIES
 from distlandscape.report.tables import RunView
 
 DIMENSION = "dimension of the plane d"
@@ -61,8 +61,17 @@ def curves(view: RunView) -> Figure:
 
 
 def _sweeps(axes: Any, drawn: list[Sweep]) -> None:
-    for sweep, colour in zip(drawn, SERIES * (1 + len(drawn) // len(SERIES)), strict=False):
+    for index, sweep in enumerate(drawn):
+        colour, mark = SERIES[index % len(SERIES)], MARKS[index // len(SERIES) % len(MARKS)][1]
         bars = np.stack([sweep.value - sweep.low, sweep.high - sweep.value]).clip(min=0)
         axes.errorbar(
-            sweep.dimension, sweep.value, bars, fmt="o-", ms=3.5, lw=1.2, capsize=2, color=INK[colour], label=sweep.name
+            sweep.dimension,
+            sweep.value,
+            bars,
+            fmt=f"{mark}-",
+            ms=3.5,
+            lw=1.2,
+            capsize=2,
+            color=INK[colour],
+            label=sweep.name,
         )

@@ -29,6 +29,9 @@ def confinement(view: RunView) -> Figure:
         axes.fill_between(step, low, high, color=INK[f"{name}-soft"], lw=0)
         axes.plot(step, curve.share, "--", lw=1.2, color=colour)
         axes.plot(step, curve.uniform, ":", lw=1.4, color=colour)
+        if len(step) == 1:  # which has no line to be seen by
+            axes.errorbar(step, curve.share, curve.share_stderr, fmt="_", ms=14, color=colour, capsize=2)
+            axes.plot(step, curve.uniform, "_", ms=14, color=colour)
         axes.plot(step, curve.fraction, "o-", ms=3.5, lw=1.4, color=colour)
         label = f"{words.curve_name(curve)}  (k/P = {number(float(curve.uniform[-1]), 2)})"
         key.append(Line2D([], [], color=colour, lw=4, label=label))

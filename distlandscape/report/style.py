@@ -36,3 +36,5 @@ DARK = {
 }
 
 SERIES = ("blue", "vermillion", "green", "purple")
+# Marks for the page and for paper.
+MARKS = (("circle", "o"), ("square", "s"), ("diamond", "D"), ("triangle-up", "^"), ("cross", "P"), ("x", "X"))

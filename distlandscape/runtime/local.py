@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from distlandscape.display import counted
 from distlandscape.errors import InputError, OutOfMemory
 from distlandscape.objective import Objective
 from distlandscape.runtime.evaluate import BlockFunction, Evaluator, Sums, halved
@@ -48,7 +49,7 @@ class LocalRunner:
         self._evaluator = Evaluator(default_device(), micro_batch, plan)
 
     def __repr__(self) -> str:
-        return f"in this process, {self.threads} thread{'' if self.threads == 1 else 's'}"
+        return f"in this process, {counted(self.threads, 'thread')}"
 
     @property
     def threads(self) -> int:

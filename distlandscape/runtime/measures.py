@@ -12,7 +12,18 @@ from distlandscape.runtime.runner import Runner
 
 
 def gradient(objective: Objective, pool: Runner | None = None) -> Tensor:
-    """Gradient (P,) of the objective over all samples, weight decay included; one pass."""
+    """Gradient (P,) of the objective, the mean over all samples, weight decay included.
+
+    Args:
+        objective: the function whose gradient it is.
+        pool: a ``Pool``; None computes in this process.
+
+    Returns:
+        A tensor in the objective's precision; sums are in float64. Cost: one pass.
+
+    Raises:
+        InputError: the gradient is not finite.
+    """
     return loss_accuracy_gradient(objective, pool)[2]
 
 

@@ -31,6 +31,8 @@ PASS_BYTES = 2**28  # float64 sums of all vectors of one pass: more vectors are 
 class CurvatureOperator:
     """Base of the operators; a subclass names the products of one micro-batch, and what they take beside vectors.
 
+    ``H @ v`` takes (P,) to (P,), ``H @ V`` (P, K) to (P, K), ``H.apply`` rows (K, P) to rows; each is one pass.
+
     Args:
         objective: the function whose curvature it is.
         pool: a ``Pool``; None computes in this process.
@@ -132,7 +134,18 @@ def _tensor(array: Tensor | npt.NDArray[Any]) -> Tensor:
 
 
 class Hessian(CurvatureOperator):
-    """∇² of the objective, the mean loss (and weight decay) with respect to θ (Pearlmutter 1994)."""
+    """∇² of the objective with respect to θ: (1/N) Σ ∂²ℓ/∂θ², plus λI of weight decay (Pearlmutter 1994).
+
+    ``H @ v`` takes (P,) to (P,), ``H @ V`` takes (P, K) to (P, K); each is one pass over the data, several where K·P is
+    very large.
+
+    Args:
+        objective: the function whose curvature it is.
+        pool: a ``Pool``; None computes in this process.
+
+    Raises:
+        InputError: an operation of the model or loss has no second derivative, or it is not finite.
+    """
 
     products = staticmethod(hessian_products)
 
@@ -140,7 +153,8 @@ class Hessian(CurvatureOperator):
 class GaussNewton(CurvatureOperator):
     """The Gauss-Newton term (1/N) Σ Jᵀ (∂²ℓ/∂z²) J, plus λI of weight decay (Schraudolph 2002).
 
-    For cross-entropy, and for mse, it is the Fisher matrix with the model's own labels, plus λI.
+    For cross-entropy, and for mse, it is the Fisher matrix with the model's own labels, plus λI. Shapes, cost,
+    arguments and errors are those of ``Hessian``.
     """
 
     products = staticmethod(gauss_newton_products)
@@ -149,7 +163,8 @@ class GaussNewton(CurvatureOperator):
 class Residual(CurvatureOperator):
     """The residual term (1/N) Σ_μ Σ_k (∂ℓ/∂z_k) ∂²z_k/∂θ²: the Hessian is GaussNewton + Residual.
 
-    Computed as the Hessian of Σ stop_gradient(∂ℓ/∂z)·z, not as a difference.
+    Computed as the Hessian of Σ stop_gradient(∂ℓ/∂z)·z, not as a difference. Shapes, cost, arguments and errors are
+    those of ``Hessian``; weight decay has no part in it.
     """
 
     products = staticmethod(residual_products)
@@ -159,6 +174,8 @@ class Residual(CurvatureOperator):
 class Fisher(CurvatureOperator):
     """The Fisher matrix (1/N) Σ_μ E_y[∇ℓ ∇ℓᵀ], positive semi-definite; weight decay has no part in it.
 
+    Shapes and cost are those of ``Hessian``.
+
     Args:
         objective: the loss is cross_entropy or mse (a normal distribution of variance ½) unless labels is "data".
         pool: a ``Pool``; None computes in this process.
@@ -167,7 +184,7 @@ class Fisher(CurvatureOperator):
         seed: of the draws of "sampled".
 
     Raises:
-        InputError: unknown labels, or a loss that is no likelihood.
+        InputError: unknown labels, a loss that is no likelihood, or what ``Hessian`` refuses.
     """
 
     products = staticmethod(fisher_products)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from distlandscape.data.blocks import block_bounds
+from distlandscape.display import counted
 from distlandscape.errors import InputError, OutOfMemory
 from distlandscape.objective import Objective
 from distlandscape.runtime import session
@@ -66,7 +67,10 @@ class Pool:
         if workers < 1:
             raise InputError(f"workers={workers}: a pool needs at least 1; leave the pool out to run in this process")
         if not cpus_per_worker > 0 or not gpus_per_worker >= 0:
-            raise InputError("cpus_per_worker must be positive and gpus_per_worker not negative")
+            raise InputError(
+                f"cpus_per_worker={cpus_per_worker} must be positive and gpus_per_worker={gpus_per_worker} not"
+                " negative; correct them"
+            )
         check_sizes(threads=threads, micro_batch=micro_batch)
         self.workers, self.transport = workers, transport
         if transport == "collective" and gpus_per_worker % 1:
@@ -85,7 +89,8 @@ class Pool:
         self._collective: Collective | None = None
 
     def __repr__(self) -> str:
-        return f"Pool({self.workers} workers, {self.threads} threads each, transport {self.transport!r})"
+        workers, threads = counted(self.workers, "worker"), counted(self.threads, "thread")
+        return f"Pool({workers}, {threads} each, transport {self.transport!r})"
 
     def __enter__(self) -> Pool:
         self._owns_ray = session.connect(self.workers * float(self._resources["num_cpus"]))

@@ -162,7 +162,7 @@ def check_name(job_id: str) -> None:
     """Raise InputError unless an id is a plain name, which no address or page can misread."""
     if not NAME.fullmatch(job_id):
         raise InputError(
-            f"{job_id[:80]!r} is no id of a job: letters, digits, dots, dashes and underscores are, at most 100 of them"
+            f"{job_id[:80]!r} is no id of a job; give at most 100 letters, digits, dots, dashes and underscores"
         )
 
 

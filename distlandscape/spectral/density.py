@@ -100,11 +100,13 @@ def spectral_density(
 
 def _check(draws: int, steps: int, target: float | None, max_draws: int) -> None:
     if draws < 1 or steps < 1:
-        raise InputError(f"draws={draws} and steps={steps} must both be at least 1")
+        raise InputError(f"draws={draws} and steps={steps} must both be at least 1; raise them")
     if target is None:
         return
     if not 0 < target < 1:
-        raise InputError(f"target={target} must lie between 0 and 1; it is relative to the range of the eigenvalues")
+        raise InputError(
+            f"target={target} must lie between 0 and 1; it is relative to the range of the eigenvalues; correct it"
+        )
     if max_draws < max(draws, 3):
         raise InputError(
             f"max_draws={max_draws} leaves no room to reach a target from draws={draws}; give at least {max(draws, 3)}"
@@ -131,7 +133,8 @@ def _wanted(density: SpectralDensity, drawn: int, target: float, max_draws: int)
 def _status(error: float, target: float, drawn: int) -> str:
     if error <= target:
         return "converged"
-    return f"the error after {drawn} draws is {error:.2g} of the range, above {target:g}: raise max_draws or the target"
+    draws = "1 draw" if drawn == 1 else f"{drawn} draws"
+    return f"the error after {draws} is {error:.2g} of the range, above {target:g}: raise max_draws or the target"
 
 
 def _outliers(ritz: Ritz, dim: int) -> npt.NDArray[np.intp]:

@@ -83,7 +83,7 @@ def top_eigenpairs(
     """
     top, low = _counts(k, which, H.space.dim)
     if not 0 < tol < 1:
-        raise InputError(f"tol must lie between 0 and 1, not {tol}; it is relative to each |eigenvalue|")
+        raise InputError(f"tol must lie between 0 and 1, not {tol}; it is relative to each |eigenvalue|; correct it")
     _check_block(block, basis_size, H.space.dim)
     if max_steps is not None and max_steps * block < top + low:
         raise InputError(f"max_steps={max_steps} is fewer than the {top + low} pairs asked for; raise max_steps")
@@ -143,7 +143,7 @@ def _until_converged(
     run: Lanczos | BlockLanczos, top: int, low: int, tol: float, journal: Journal
 ) -> tuple[Pairs, Trust]:
     """Step until all wanted pairs have converged; the pairs, and what certifies them."""
-    wanted, note = top + low, f"none of {top + low} pairs looked at yet"
+    wanted, note = top + low, "no pair looked at yet"
     while True:
         crowded = isinstance(run, Lanczos) and run.crowded
         if run.full or crowded or (run.rank >= wanted and due(run.steps)):
@@ -151,7 +151,7 @@ def _until_converged(
             index = _select(len(ritz.values), top, low)
             norm = float(np.max(np.abs(ritz.values)))
             good = ritz.residuals[index] <= residual_bounds(ritz.values[index], tol, run.operator.space.eps, norm)
-            note = f"{good.sum()} of {wanted} pairs converged"
+            note = _converged(good)
             if run.full or good.all():
                 break
             if isinstance(run, Lanczos) and crowded:
@@ -190,7 +190,9 @@ def _counts(k: int | tuple[int, int], which: str, dim: int) -> tuple[int, int]:
 
 def _check_block(block: Any, basis_size: int | None, dim: int) -> None:
     if not isinstance(block, int | np.integer) or not 1 <= block <= dim:
-        raise InputError(f"block={block!r} must be a whole number from 1 to the number of parameters ({dim})")
+        raise InputError(
+            f"block={block!r} must be a whole number from 1 to the number of parameters ({dim}); correct it"
+        )
     if block > 1 and basis_size is not None:
         raise InputError(
             f"basis_size={basis_size} does not go with block={block}, which cannot restart; leave one of them out"
@@ -200,4 +202,8 @@ def _check_block(block: Any, basis_size: int | None, dim: int) -> None:
 def _status(good: npt.NDArray[np.bool_], limit: int) -> str:
     if good.all():
         return "converged"
-    return f"{int(good.sum())} of {len(good)} pairs converged in {limit} steps: raise max_steps or loosen tol"
+    return f"{_converged(good)} in {limit} steps: raise max_steps or loosen tol"
+
+
+def _converged(good: npt.NDArray[np.bool_]) -> str:
+    return f"{int(good.sum())} of {len(good)} pair{'' if len(good) == 1 else 's'} converged"

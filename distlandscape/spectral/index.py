@@ -43,9 +43,9 @@ def index(density: SpectralDensity, below: float = 0.0, level: float = 0.95) -> 
         InputError: a level that is no probability, or a border that is no number.
     """
     if not 0 < level < 1:
-        raise InputError(f"level={level} must lie between 0 and 1; 0.95 is usual")
+        raise InputError(f"level={level} must lie between 0 and 1; give, for example, 0.95")
     if not np.isfinite(below):
-        raise InputError(f"below={below} must be a finite number; 0 counts negative eigenvalues")
+        raise InputError(f"below={below} must be a finite number; give, for example, 0 to count negative eigenvalues")
     margin = RESOLUTION * float(np.abs(density.nodes).max())
     atoms = density.nodes[density.draw < 0]
     rest = density.dim - len(atoms)

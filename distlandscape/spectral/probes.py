@@ -29,7 +29,7 @@ def probe_entries(seed: int, probe: int, kind: ProbeKind, start: int, stop: int)
         InputError: a negative seed or one of more than 64 bits.
     """
     if not 0 <= seed < 2**64:
-        raise InputError(f"seed={seed} must be a whole number from 0 to 2⁶⁴ − 1")
+        raise InputError(f"seed={seed} must be a whole number from 0 to 2⁶⁴ − 1; correct it")
     if stop <= start:
         return np.empty(0)
     first = start - start % 2

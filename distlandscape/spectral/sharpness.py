@@ -32,9 +32,11 @@ def rescaled_trace(H: Operator, theta_P: npt.ArrayLike, probes: int = 16, seed: 
     """
     space, theta = H.space, np.asarray(theta_P)
     if probes < 2:
-        raise InputError(f"probes={probes}: at least 2 are needed for a standard error")
+        raise InputError(f"probes={probes}: at least 2 are needed for a standard error; raise it")
     if theta.shape != (space.dim,):
-        raise InputError(f"theta has shape {theta.shape}, the operator needs ({space.dim},)")
+        raise InputError(
+            f"theta has shape {theta.shape}, the operator needs ({space.dim},); give that of its objective"
+        )
     signs = (space.to_numpy(space.random(seed, PROBE + index, "sign")) for index in range(probes))
     vectors = [space.from_numpy(theta * z) for z in signs]
     samples = np.diag(space.dots(vectors, H.apply(vectors)))

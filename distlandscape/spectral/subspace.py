@@ -12,12 +12,20 @@ from distlandscape.spectral.rows import SpaceRows
 def overlap(V: Tensor | SpaceRows, W: Tensor | SpaceRows) -> float:
     """‖V Wᵀ‖_F² / k of two sets of k orthonormal rows (k, P): 1 for the same subspace, about k/P for random ones.
 
+    Args:
+        V: tensor (k, P), or ``SpaceRows`` that stay where the workers keep them.
+        W: as many rows of the same length.
+
+    Returns:
+        The mean of the squared cosines of the principal angles, in float64. Cost: no pass.
+
     Raises:
         InputError: shapes differ.
     """
     if tuple(V.shape) != tuple(W.shape) or len(V.shape) != 2:
         raise InputError(
-            f"overlap needs two (k, P) sets of rows of equal shape, not {tuple(V.shape)} and {tuple(W.shape)}"
+            f"overlap needs two (k, P) sets of rows of equal shape, not {tuple(V.shape)} and {tuple(W.shape)};"
+            " give as many of one as of the other"
         )
     return float(_products(V, W).square().sum() / len(V))
 

@@ -42,9 +42,19 @@ def trace(
 
 
 def frobenius_norm(H: Operator, probes: int = 16, seed: int = 0, *, known: Eigenpairs | None = None) -> Estimate:
-    """‖H‖_F with its standard error (delta method on the square).
+    """‖H‖_F with its standard error (delta method on the square; Hutchinson 1990).
 
-    See ``trace_and_frobenius`` for arguments, cost and errors.
+    Args:
+        H: a symmetric operator.
+        probes: number of products spent, at least 2.
+        seed: seed of the probes.
+        known: eigenpairs of H found before; converged or not, they reduce the error without a bias.
+
+    Returns:
+        The norm of the mean over samples. Cost: one pass for every 32 probes.
+
+    Raises:
+        InputError: fewer than 2 probes, or pairs of another dimension.
     """
     return trace_and_frobenius(H, probes, seed, known=known)[1]
 
@@ -89,7 +99,7 @@ def probe_moments(H: Operator, vectors: Sequence[Vector], probes: int, seed: int
         InputError: fewer than 2 probes.
     """
     if probes < 2:
-        raise InputError(f"probes={probes}: at least 2 are needed for a standard error")
+        raise InputError(f"probes={probes}: at least 2 are needed for a standard error; raise it")
     space = H.space
     basis = space.basis(max(len(vectors), 1))
     for vector in vectors:

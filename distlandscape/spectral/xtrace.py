@@ -41,7 +41,9 @@ def xtrace(H: Operator, probes: int = 16, seed: int = 0, known: Eigenpairs | Non
         InputError: an odd number of probes or fewer than 6, or pairs of another dimension.
     """
     if probes < 6 or probes % 2:
-        raise InputError(f"probes={probes}: xtrace needs an even number of at least 6, half of them test vectors")
+        raise InputError(
+            f"probes={probes}: xtrace needs an even number of at least 6, half of them test vectors; correct it"
+        )
     count, space = probes // 2, H.space
     locked = known_vectors(space, known)
     outside = 0.0 if known is None else float(known.eigenvalues.sum())

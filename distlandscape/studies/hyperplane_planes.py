@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import torch
 
-from distlandscape.config import HyperplaneConfig, RunConfig
+from distlandscape.config import RunConfig
+from distlandscape.config.studies import HyperplaneConfig
 from distlandscape.data import BlockStore
 from distlandscape.errors import InputError
 from distlandscape.objective import Objective

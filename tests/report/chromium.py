@@ -1,4 +1,4 @@
-"""A headless Chromium without a network, driven through its debugging pipe: one browser for many pages."""
+"""A headless Chromium that reaches this machine alone, through its debugging pipe: one browser for many pages."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FLAGS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    "--host-resolver-rules=MAP * ~NOTFOUND",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )
 PATIENCE = 90.0  # seconds that one command may take on a busy machine
 
@@ -126,10 +126,14 @@ class Tab:
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.send("Emulation.setEmulatedMedia", media=media, features=[scheme])
 
+    def visit(self, address: str) -> None:
+        """Go to an address and wait until the document is there."""
+        self.send("Page.navigate", url=address)
+        self.until(f"document.readyState === 'complete' && location.href === {json.dumps(address)}")
+
     def open(self, file: Path) -> None:
         """Open a file and wait until its figures are drawn."""
-        self.send("Page.navigate", url=file.absolute().as_uri())
-        self.until(f"document.readyState === 'complete' && location.pathname.endsWith({json.dumps(file.name)})")
+        self.visit(file.absolute().as_uri())
         self.until("Array.from(document.querySelectorAll('figure')).every((one) => one.classList.contains('live'))")
         for index in range(int(self.evaluate("document.querySelectorAll('figure').length"))):
             self.evaluate(f"document.querySelectorAll('figure')[{index}].scrollIntoView()")

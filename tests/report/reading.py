@@ -13,6 +13,12 @@ from distlandscape.report.page import render
 from distlandscape.report.tables import load
 
 FIGURES = ("density", "eigenvalues", "confinement", "training")
+FITS = "document.documentElement.scrollWidth <= innerWidth"
+# Whatever stands out of the window on the right, tables and figures included.
+OUTSIDE = """Array.from(document.body.querySelectorAll("*"))
+  .filter((one) => one.checkVisibility())
+  .filter((one) => one.getBoundingClientRect().right > document.documentElement.clientWidth + 1)
+  .map((one) => one.outerHTML.slice(0, 200))"""
 
 
 def page_of(run: Run) -> Path:

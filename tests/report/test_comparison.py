@@ -18,6 +18,7 @@ from distlandscape.record.run import Run
 from distlandscape.report import make_comparison
 from distlandscape.report.comparison.differences import configuration, labels, made_with, same_data
 from distlandscape.report.comparison.page import compare, render
+from distlandscape.report.numbers import with_error
 from distlandscape.report.style import DARK, LIGHT
 from distlandscape.report.tables import load
 from tests.report.conftest import twin
@@ -88,6 +89,13 @@ def test_what_differs_comes_first(pair: list[Path], tmp_path: Path) -> None:
     assert seen.index("seed 2: 3 of 25 eigenpairs have not converged.") < places[0]
     assert "22 of 25" in seen
     assert "train.seed12" in seen.replace(" ", "")
+
+
+def test_what_all_runs_found_alike_is_said_once(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "a").path
+    seen = words_of(page_of([run, twin(run, tmp_path, train__seed=9)], tmp_path / "page.html"))
+    told = with_error(12.0, Run.open(run).result["residuals"][0])
+    assert f"; largest eigenvalue: {told} in all, so that curves may hide each other" in seen
 
 
 def test_densities_share_grid_and_bandwidth(pair: list[Path]) -> None:

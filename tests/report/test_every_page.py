@@ -12,7 +12,7 @@ import pytest
 from distlandscape.report import make_comparison
 from tests.report.chromium import Browser, Tab, chromium
 from tests.report.conftest import STUDIES, twin
-from tests.report.reading import figures_of
+from tests.report.reading import FITS, OUTSIDE, figures_of
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
@@ -30,11 +30,6 @@ SAVED = """(async () => {
   const texts = await Promise.all(blobs.map((blob) => blob.text()));
   return Object.fromEntries(buttons.map((button, i) => [button.closest("figure").id, texts[i]]));
 })()"""
-# Whatever stands out of the window on the right, tables and figures included.
-OUTSIDE = """Array.from(document.body.querySelectorAll("*"))
-  .filter((one) => one.checkVisibility())
-  .filter((one) => one.getBoundingClientRect().right > document.documentElement.clientWidth + 1)
-  .map((one) => one.outerHTML.slice(0, 200))"""
 
 
 @pytest.fixture(scope="module")
@@ -75,13 +70,13 @@ def test_the_page_fits_and_draws_without_a_complaint(
     with browser.tab(width=width, height=844, dark=dark, phone=width < 500) as tab:
         tab.open(file)
         assert tab.complaints() == []
-        assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert tab.evaluate(FITS)
         assert tab.evaluate(OUTSIDE) == []
         for figure in figures_of(file):
             drawn = f"document.querySelectorAll('#{figure} .main-svg :is(.trace, .hm)').length"
             assert tab.evaluate(drawn) > 0, f"{figure} is empty"
         tab.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
-        assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth"), "what is folded away is too wide"
+        assert tab.evaluate(FITS), "what is folded away is too wide"
 
 
 @pytest.mark.parametrize("name", PAGES)

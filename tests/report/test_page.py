@@ -7,12 +7,14 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib.image
 import numpy as np
 import plotly.graph_objects as go
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 import yaml
 
@@ -20,8 +22,11 @@ from distlandscape.cli import report as command
 from distlandscape.errors import InputError
 from distlandscape.record.run import Run
 from distlandscape.report import make_report
+from distlandscape.report.figure import Rows
 from distlandscape.report.numbers import with_error
+from distlandscape.report.page import render
 from distlandscape.report.style import DARK, LIGHT
+from distlandscape.report.tables import load
 from tests.report.fabricate import TABLES, TOP, make_run
 from tests.report.reading import FIGURES, figures_of, page_of, source_of, words_of
 
@@ -267,3 +272,27 @@ def test_naming_the_report_imports_nothing_slow() -> None:
     code = f"import sys, distlandscape.report; print(sorted({slow} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_single_checkpoint_shows_its_nulls_as_marks(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    table = run.table("confinement")
+    assert table is not None
+    run.write_table("confinement", table.filter(pc.equal(table["step"], pc.max(table["step"]))))
+    drawn = [trace for trace in figures_of(page_of(run))["confinement"]["data"] if trace["name"]]
+    assert {trace["name"] for trace in drawn} > {"share null ± 1 se"}
+    assert all("markers" in trace["mode"] for trace in drawn)
+    assert all(trace["error_y"]["array"][0] > 0 for trace in drawn if trace["name"] == "share null ± 1 se")
+
+
+@pytest.mark.parametrize(("workers", "words"), [(0, "in one process"), (1, "1 worker"), (3, "3 workers")])
+def test_the_page_says_who_computed(tmp_path: Path, workers: int, words: str) -> None:
+    view = load(make_run(tmp_path))
+    text = render(replace(view, result={**view.result, "workers": workers}), dict.fromkeys(FIGURES, b""))
+    assert f" · {words}" in text
+    assert "0 workers" not in text
+
+
+def test_a_table_of_signs_is_laid_out_as_one() -> None:
+    assert Rows("", ("claim", "0", "10"), [("softmax freezes", "✓", "✗"), ("gap", "?", "○")]).marks
+    assert not Rows("", ("claim", "0", "10"), [("softmax freezes", "✓", "0.3")]).marks

@@ -110,7 +110,7 @@ def test_a_foreign_cluster_gets_its_own_python_and_not_our_tracking_server(clien
         (["submit", "spectrum", "--config", "large.yaml"], "larger than"),
         (["logs", "gone"], "no job gone is known"),
         (["logs", "-f", "gone"], "no job gone is known"),
-        (["logs", "-f", "taken", "--json"], "leave out -f"),
+        (["logs", "-f", "taken", "--json"], "leave out --follow"),
         (["status", "gone"], "no job gone is known"),
         (["stop", "gone"], "no job gone is known"),
         (["stop", "over"], "there is nothing to stop"),

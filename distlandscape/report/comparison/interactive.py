@@ -81,21 +81,23 @@ def _parts(curve: Curve) -> list[tuple[bool, npt.NDArray[np.bool_]]]:
 
 
 def _mode(curve: Curve) -> str:
+    if curve.reference and len(curve.x) == 1:
+        return "markers"  # it has no line to be seen by
     if curve.dense or curve.reference:
         return "lines"
     return "lines+markers" if curve.joined else "markers"
 
 
 def _look(panel: Panel, run: int, curve: Curve, converged: bool, told: str) -> Json:
-    mark = marks(run)[0]
+    mark = "line-ew" if curve.reference else marks(run)[0]
     at = "%{customdata:,}" if panel.x_axis == "steps" else "%{x:.5~g}"
     return {
         "line": {"color": f"@{colour(run)}", "width": 1.6, "dash": "dash" if curve.reference else "solid"},
         "marker": {
             "color": f"@{colour(run)}",
-            "size": 7,
+            "size": 22 if curve.reference else 7,
             "symbol": mark if converged else f"{mark}-open",
-            "line": {"width": 0 if converged else 1.5, "color": f"@{colour(run)}"},
+            "line": {"width": 0 if converged and not curve.reference else 1.5, "color": f"@{colour(run)}"},
         },
         "hovertemplate": f"{{told}}<br>{at}<br>%{{y:.5~g}}<extra></extra>".replace("{told}", _plain(told)),
     }

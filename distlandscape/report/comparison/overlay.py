@@ -9,12 +9,12 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from distlandscape.report.style import MARKS
 from distlandscape.report.tables import Array, RunView
 
 Axis = Literal["linear", "log", "steps"]
 # A run keeps its colour and its mark in all figures; both differ between neighbours, for those who see no colours.
 COLOURS = ("blue", "vermillion", "green", "purple", "ink")
-MARKS = (("circle", "o"), ("square", "s"), ("diamond", "D"), ("triangle-up", "^"), ("cross", "P"), ("x", "X"))
 
 
 @dataclass(frozen=True, eq=False)

@@ -112,7 +112,9 @@ def _answer(comparison: Comparison, differing: list[str]) -> Sentence:
     for name in side_by_side.HEADLINES:
         told = [text for view in views if (text := side_by_side.QUANTITIES[name](view)) is not None]
         if len(told) == count:
-            parts += [(f"; {name}: ", False), (", ".join(told), True)]
+            alike = len(set(told)) == 1  # said once; their curves lie upon each other, too
+            parts += [(f"; {name}: ", False), (told[0] if alike else ", ".join(told), True)]
+            parts += [(" in all, so that curves may hide each other", False)] if alike else []
             break
     agreed = side_by_side.agreement(views)
     if agreed is not None:

@@ -57,7 +57,8 @@ def _draw(axes: Axes, run: int, curve: Curve) -> None:
     if curve.reference or curve.dense:
         if curve.bars is not None:
             axes.fill_between(curve.x, *curve.bars, color=ink, alpha=0.16, lw=0)
-        axes.plot(curve.x, curve.y, ls="--" if curve.reference else "-", lw=1.2, color=ink)
+        mark = "_" if len(curve.x) == 1 else ""  # a single point has no line to be seen by
+        axes.plot(curve.x, curve.y, marker=mark, ms=14, ls="--" if curve.reference else "-", lw=1.2, color=ink)
         return
     if curve.bars is not None:
         spread = np.abs(np.stack(curve.bars) - curve.y)

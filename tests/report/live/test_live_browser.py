@@ -19,8 +19,9 @@ from distlandscape.record.run import Run
 from distlandscape.report.live import server as module
 from distlandscape.report.live.server import LiveServer
 from distlandscape.report.live.state import Follower
-from tests.report.chromium import FLAGS
+from tests.report.chromium import FLAGS, chromium
 from tests.report.live.conftest import CutOff
+from tests.report.reading import FITS, OUTSIDE
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("live")]
 
@@ -59,8 +60,7 @@ def browse(address: str, profile: Path) -> tuple[str, list[str]]:
     """The document after some seconds of its own time, and what was said on the console."""
     browser = os.environ.get("CHROMIUM") or shutil.which("chromium")
     assert browser, "no Chromium: install one (Debian and Ubuntu: apt-get install chromium) or set CHROMIUM to its path"
-    flags = [flag for flag in FLAGS if not flag.startswith("--host-resolver-rules")]
-    command = [browser, *flags, *DUMP, f"--user-data-dir={profile}", address]
+    command = [browser, *FLAGS, *DUMP, f"--user-data-dir={profile}", address]
     done = subprocess.run(command, capture_output=True, text=True, timeout=150, check=True)
     return done.stdout, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
 
@@ -91,6 +91,28 @@ def test_values_change_on_the_page_while_a_run_goes_on(
     assert "<img src=x" not in document
     assert "&lt;img src=x onerror=alert(1)&gt;&lt;/script&gt;" in document
     assert '<div class="notice" id="silence" role="alert" hidden="">' in document
+
+
+@pytest.mark.parametrize(("width", "dark"), [(390, True), (1280, False)])
+def test_the_live_page_fits_a_phone_and_a_desk_while_its_values_change(
+    whole_run: Run, cut_off: CutOff, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, width: int, dark: bool
+) -> None:
+    monkeypatch.setattr(module, "FRESH_SECONDS", -1.0)
+    run = cut_off(lambda event: event["event"] == "steps" and event["stage"] == "eigenpairs-001")
+    coming = [e for e in whole_run.log.events() if e["event"] == "steps" and e["stage"] == "eigenpairs-001"][1:]
+    with (
+        run.lease(),
+        served(Replay(run, coming)) as server,
+        chromium(tmp_path / "profile") as browser,
+        browser.tab(width=width, height=844, dark=dark, phone=width < 500) as tab,
+    ):
+        tab.visit(server.url)
+        tab.until("!!document.querySelector('#pairs td') && !!document.querySelector('figure .main-svg .trace')")
+        before = tab.evaluate("document.getElementById('pairs').textContent")
+        assert (tab.evaluate(FITS), tab.evaluate(OUTSIDE)) == (True, [])
+        tab.until(f"document.getElementById('pairs').textContent !== {json.dumps(before)}")
+        assert (tab.evaluate(FITS), tab.evaluate(OUTSIDE)) == (True, [])
+        assert tab.complaints() == []
 
 
 def test_a_run_that_ended_leads_to_its_final_page(whole_run: Run, tmp_path: Path) -> None:
