@@ -17,6 +17,7 @@ from distlandscape.config import RunConfig
 from distlandscape.curvature.flat_samples import flat_sums
 from distlandscape.data import BlockStore
 from distlandscape.objective import Objective
+from distlandscape.results import Eigenpairs
 from distlandscape.runtime import GaussNewton, Hessian, LocalRunner, Residual
 from distlandscape.runtime.clustering import clustering, freezing
 from distlandscape.runtime.local import default_device
@@ -32,6 +33,7 @@ from distlandscape.training.subspace import Recipe, train_pack
 Array = npt.NDArray[np.float64]
 CURVATURE, TRAINING = "curvature", "training"
 GRID = 81  # points of a predicted distribution
+ZERO = 1e-12  # of the largest curvature: rounding, where d is more than the rank of a frozen network's H
 TOL = 0.02  # of the outliers, which predictions take out of the bulk
 # What says which points and trainings there are, and not what one of them is.
 SWEEP = {"radii", "temperatures", "points", "dims", "modes", "trainings", "point"}
@@ -110,14 +112,15 @@ def measure_point(objective: Objective, config: RunConfig, seed: int, runner: Lo
     gradient = loss_accuracy_gradient(objective, runner)[2]
     flat, flat64, rounded = (float(v) / N for v in runner.map_blocks(objective, flat_sums)[0])
     H = Hessian(objective, runner)
-    plane = plane_curvature(H, max(g.planes), seed)
+    pairs = _outliers(H, objective, config, seed)
+    outliers = [] if pairs is None else [float(v) for v in pairs.eigenvalues]
+    plane = plane_curvature(H, max(g.planes), seed, known=pairs)
     norms = {
         name: trace_and_frobenius(operator(objective, runner), g.norm_probes, seed)[1]
         for name, operator in (("gauss_newton", GaussNewton), ("residual", Residual))
     }
-    outliers, outlier_status = _outliers(H, objective, config, seed)
     trace, norm = plane.trace.value, plane.frobenius.value
-    spectra = [_plane(objective, plane.curvatures(d), trace, norm, outliers, d) for d in sorted(g.planes)]
+    spectra = [plane_row(objective, plane.curvatures(d), trace, norm, outliers, d) for d in sorted(g.planes)]
     return {
         "radius": radius_of(objective),
         "loss": state.loss,
@@ -138,38 +141,38 @@ def measure_point(objective: Objective, config: RunConfig, seed: int, runner: Lo
         "flat_float64": flat64,
         "rounded": rounded,
         "outliers": outliers,
-        "outlier_status": outlier_status,
+        "outlier_status": "not asked for" if pairs is None else pairs.status,
         "planes": spectra,
         "model": _random_model(objective, state.sigma_z, runner),
     }
 
 
-def _outliers(H: Hessian, objective: Objective, config: RunConfig, seed: int) -> tuple[list[float], str]:
-    """Eigenvalues at both ends, descending; Ritz values where they did not converge, which is said.
+def _outliers(H: Hessian, objective: Objective, config: RunConfig, seed: int) -> Eigenpairs | None:
+    """Eigenpairs of both ends, descending; Ritz pairs where they did not converge, which is said.
 
     The residual term has as much below 0 as above, so outliers are on both sides where it is large.
     """
     k = config.goldilocks.outliers
     k = min(objective.outputs if k is None else k, max(1, objective.parameters // 8))
     if k == 0:
-        return [], "not asked for"
+        return None
     steps = min(objective.parameters, 8 * k + 40)
-    found = top_eigenpairs(H, (k, k), TOL, "BE", max_steps=steps, seed=seed, journal=SILENT)
-    return [float(v) for v in found.eigenvalues], found.status
+    return top_eigenpairs(H, (k, k), TOL, "BE", max_steps=steps, seed=seed, journal=SILENT)
 
 
-def _plane(
+def plane_row(
     objective: Objective, curvatures: Array, trace: float, frobenius: float, outliers: list[float], d: int
 ) -> dict[str, Any]:
     """Measured curvature in a d-plane beside the spectra predicted without and with the outliers.
 
     ``predicted`` holds both cumulative distributions on a common grid; it is empty for H = 0.
     """
-    row: dict[str, Any] = {"plane": d, "positive": float(np.mean(curvatures > 0)), "lowest": float(curvatures[0])}
+    positive = float(np.mean(curvatures > ZERO * np.abs(curvatures).max()))
+    row: dict[str, Any] = {"plane": d, "positive": positive, "lowest": float(curvatures[0])}
     predicted: list[dict[str, float]] = []
     if frobenius > 0:
         P = objective.parameters
-        frobenius = max(frobenius, abs(trace) / math.sqrt(P), float(np.linalg.norm(outliers)))  # estimates scatter
+        frobenius = max(frobenius, abs(trace) / math.sqrt(P))  # estimates scatter
         width = float(curvatures[-1] - curvatures[0])
         grid = np.linspace(curvatures[0] - width / 4, curvatures[-1] + width / 4, GRID)
         columns = {"curvature": grid}
