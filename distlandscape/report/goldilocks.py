@@ -74,7 +74,9 @@ def answer(view: RunView) -> Sentence:
     result = view.result or {}
     point = result.get("point")
     if point is not None:
-        where = {True: "inside the zone", False: "outside the zone", None: "with no zone found"}[point["inside"]]
+        found = any(zone["temperature"] == point["temperature"] and "level" in zone for zone in result["zones"])
+        unknown = "where the zone was not looked for" if found else "with no zone found"
+        where = {True: "inside the zone", False: "outside the zone", None: unknown}[point["inside"]]
         ratio = "no" if point["ratio"] is None else f"{point['ratio']:.3g}"
         return [
             ("The weights stand at ", False),

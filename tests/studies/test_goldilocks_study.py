@@ -11,6 +11,7 @@ import torch
 import distlandscape as dl
 from distlandscape.cli.main import main
 from distlandscape.config import load_config
+from distlandscape.errors import InputError
 from distlandscape.models import build_model
 from distlandscape.models.weights import save_weights
 from distlandscape.studies.goldilocks_point import at_radius, random_point, scheme_radii
@@ -146,6 +147,24 @@ def test_where_a_point_stands(tmp_path, capfd):
     low, high = found["zones"][0]["low"] or 0, found["zones"][0]["high"] or np.inf
     assert point["inside"] == (low <= point["multiple"] <= high)
     assert set(point["positive"]) == {"3", "12"}
+
+
+def test_weights_of_another_model_are_refused_before_any_work(tmp_path, capfd):
+    file = tmp_path / "weights.safetensors"
+    save_weights(build_model("mlp", (1, 8, 8), 3, {"hidden": [5]}, 9), file)
+    assert main(["goldilocks", *WORDS, "--point", str(file), "--workers", "0", "--out", str(tmp_path)]) == 2
+    told = capfd.readouterr().err.strip()
+    assert str(file) in told
+    assert "Traceback" not in told
+    assert not list(tmp_path.glob("*/run.json"))
+
+
+def test_weights_that_are_all_0_have_no_direction():
+    store = dl.data.load_source("digits", samples=30)
+    objective = dl.Objective(build_model("mlp", (1, 8, 8), 10, {"hidden": [4]}, 0), store)
+    nowhere = objective.with_weights({k: torch.zeros_like(v) for k, v in objective.model.state_dict().items()})
+    with pytest.raises(InputError, match="cannot be scaled"):
+        at_radius(nowhere, 1.0)
 
 
 @pytest.mark.parametrize("temperature", [1.0, 4.0])
