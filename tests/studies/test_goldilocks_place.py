@@ -8,8 +8,8 @@ import pytest
 import distlandscape as dl
 from distlandscape.models import build_model
 from distlandscape.studies.goldilocks import place_of_point
+from distlandscape.studies.goldilocks_measure import plane_row
 from distlandscape.studies.goldilocks_tables import zone
-from distlandscape.studies.goldilocks_task import plane_row
 
 GLOROT = 5.0
 RATIOS = {0.5: [1.0, 4.0, 1.0], 2.0: [3.0, 2.0, 1.0]}  # by temperature; of multiples 0.1, 1 and 10
