@@ -21,7 +21,7 @@ BENCH := $(VENV)/.installed-bench
 # Two pips must never write into one environment at the same time.
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-browser test-commands lint docs bench bench-coverage bench-memory bench-peers bench-restart bench-scaling bench-warm faults bench-planes theory-table class-tables emergence-tables hyperplane-tables picture release-check clean
+.PHONY: help quickstart test test-browser test-commands lint docs bench bench-coverage bench-memory bench-peers bench-restart bench-scaling bench-warm faults bench-planes theory-table class-tables emergence-tables hyperplane-tables goldilocks-tables picture release-check clean
 
 help:
 	@echo "make quickstart    train a small network, measure its Hessian spectrum, print where the page is"
@@ -42,6 +42,7 @@ help:
 	@echo "make theory-table  the tables of docs/theory.md: formulas beside simulations"
 	@echo "make emergence-tables  runs, verdicts and figure of docs/results-emergence.md: hours"
 	@echo "make hyperplane-tables runs, tables and figure of docs/results-hyperplane.md: hours"
+	@echo "make goldilocks-tables runs, tables and figure of docs/results-goldilocks.md: hours"
 	@echo "make class-tables  the tables of docs/results-classes.md: class geometry of small networks"
 	@echo "make picture       measure and draw the picture of the README anew"
 	@echo "make release-check build wheel and sdist, install each into a clean environment, run the quickstart there"
@@ -150,6 +151,10 @@ emergence-tables: $(TEST)
 hyperplane-tables: $(TEST)
 	$(BIN)/python -m tests.benchmarks.hyperplane results/hyperplane
 	$(BIN)/python -m tests.benchmarks.hyperplane results/hyperplane --tables results/hyperplane/hyperplane.png
+
+goldilocks-tables: $(TEST)
+	$(BIN)/python -m tests.benchmarks.goldilocks results/goldilocks
+	$(BIN)/python -m tests.benchmarks.goldilocks results/goldilocks --tables results/goldilocks/goldilocks.png
 
 class-tables: $(TEST)
 	$(BIN)/python -m tests.benchmarks.classes

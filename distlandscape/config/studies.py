@@ -194,6 +194,9 @@ class GoldilocksConfig(Section):
     outliers: Integer | None = Field(
         None, ge=0, description="eigenvalues of each end taken out of the bulk; null: as many as classes"
     )
+    density_steps: Integer = Field(
+        40, ge=0, description="Lanczos steps of a point's density of eigenvalues; 0: no density"
+    )
     norm_probes: Integer = Field(8, ge=2, description="products for the norms of the Gauss-Newton and residual terms")
     dims: tuple[Annotated[Integer, Field(ge=1)], ...] = Field(
         (5, 20, 100), description="dimensions of the planes that are trained in; []: no trainings"

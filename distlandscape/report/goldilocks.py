@@ -10,7 +10,7 @@ from distlandscape.report.numbers import number, with_error
 from distlandscape.report.plane_curves import rows
 from distlandscape.report.tables import RunView
 from distlandscape.report.train import percent
-from distlandscape.report.zone_curves import ratio_panels, softmax_panels
+from distlandscape.report.zone_curves import density_panel, plane_panel, ratio_panels, softmax_panels
 
 FIGURES = {
     "ratio": Figure(
@@ -40,6 +40,17 @@ FIGURES = {
         lambda view: png_zone.radius_panels(view, softmax_panels(view)),
         lambda view: interactive_zone.radius_panels(view, softmax_panels(view)),
     ),
+    "density": Figure(
+        "The density of eigenvalues",
+        (
+            "Shares of all eigenvalues of H at the smallest and largest radius measured and that of the highest ratio,"
+            " in units of their root mean square: where most lie near 0, few outliers make up the norm.",
+            "One Lanczos draw a point beside the outliers that converged; steps between its nodes are not eigenvalues.",
+        ),
+        lambda view: "nodes" in view.tables and any(row["ratio"] is not None for row in rows(view, "radii")),
+        lambda view: png_zone.spectrum(*density_panel(view)),
+        lambda view: interactive_zone.spectrum(*density_panel(view)),
+    ),
     "plane": Figure(
         "The spectrum in a plane",
         (
@@ -50,8 +61,8 @@ FIGURES = {
             " off by their error.",
         ),
         lambda view: "predicted" in view.tables and "radii" in view.tables,
-        png_zone.plane,
-        interactive_zone.plane,
+        lambda view: png_zone.spectrum(*plane_panel(view)),
+        lambda view: interactive_zone.spectrum(*plane_panel(view)),
     ),
     "grid": Figure(
         "Accuracy of trainings in planes",
@@ -74,7 +85,9 @@ def answer(view: RunView) -> Sentence:
     result = view.result or {}
     point = result.get("point")
     if point is not None:
-        where = {True: "inside the zone", False: "outside the zone", None: "with no zone found"}[point["inside"]]
+        found = any(zone["temperature"] == point["temperature"] and "level" in zone for zone in result["zones"])
+        unknown = "where the zone was not looked for" if found else "with no zone found"
+        where = {True: "inside the zone", False: "outside the zone", None: unknown}[point["inside"]]
         ratio = "no" if point["ratio"] is None else f"{point['ratio']:.3g}"
         return [
             ("The weights stand at ", False),
@@ -133,12 +146,13 @@ PAGE = StudyPage(
     parts={
         "ratio": "curvature against radius",
         "softmax": "the softmax",
+        "density": "the density of eigenvalues",
         "plane": "the spectrum in a plane",
         "grid": "the grid of trainings",
         "points": "the points",
         "planes": "the planes",
     },
-    optional=("grid", "plane"),
+    optional=("grid", "plane", "density"),
     doubts=doubts,
     folded=_folded,
 )

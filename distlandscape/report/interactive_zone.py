@@ -6,7 +6,7 @@ import math
 
 from distlandscape.report.plotly_json import Json, axis, floats, guide, heading, layout, logarithmic, trace
 from distlandscape.report.tables import RunView
-from distlandscape.report.zone_curves import RADIUS, Line, Panel, grids, plane_panel, schemes, zone_ends
+from distlandscape.report.zone_curves import RADIUS, Line, Panel, grids, schemes, zone_ends
 
 
 def radius_panels(view: RunView, panels: list[Panel]) -> Json:
@@ -34,11 +34,10 @@ def radius_panels(view: RunView, panels: list[Panel]) -> Json:
     return {"data": data, "layout": figure}
 
 
-def plane(view: RunView) -> Json:
-    """Spectrum in a plane."""
-    panel, title = plane_panel(view)
+def spectrum(panel: Panel, title: str, name: str) -> Json:
+    """Shares of eigenvalues, of H or in a plane; ``name`` is the axis's."""
     figure = layout(380, legend_y=-0.2)
-    figure["xaxis"], figure["yaxis"] = axis("curvature", (0, 1)), axis(panel.label, (0, 1), range=[-0.03, 1.03])
+    figure["xaxis"], figure["yaxis"] = axis(name, (0, 1)), axis(panel.label, (0, 1), range=[-0.03, 1.03])
     figure["annotations"].append(heading(title))
     return {"data": [_drawn(line) for line in panel.lines], "layout": figure}
 
@@ -89,4 +88,6 @@ def _drawn(line: Line) -> Json:
     look: Json = {"line": {"color": f"@{line.colour}", "width": 1.6, "dash": "dash" if line.dashed else "solid"}}
     if line.error is not None:
         look["error_y"] = {"type": "data", "array": floats(line.error), "thickness": 1.2}
-    return trace("lines" if line.dashed else "lines+markers", floats(line.x), floats(line.y), line.name, **look)
+    return trace(
+        "lines" if line.dashed or line.smooth else "lines+markers", floats(line.x), floats(line.y), line.name, **look
+    )

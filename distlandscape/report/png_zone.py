@@ -11,7 +11,7 @@ from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 from distlandscape.report.png_parts import new_figure
 from distlandscape.report.style import LIGHT as INK
 from distlandscape.report.tables import RunView
-from distlandscape.report.zone_curves import RADIUS, Panel, grids, plane_panel, schemes, zone_ends
+from distlandscape.report.zone_curves import RADIUS, Panel, grids, schemes, zone_ends
 
 
 def radius_panels(view: RunView, panels: list[Panel]) -> Figure:
@@ -32,13 +32,12 @@ def radius_panels(view: RunView, panels: list[Panel]) -> Figure:
     return figure
 
 
-def plane(view: RunView) -> Figure:
-    """Spectrum in a plane."""
-    panel, title = plane_panel(view)
+def spectrum(panel: Panel, title: str, axis: str) -> Figure:
+    """Shares of eigenvalues, of H or in a plane."""
     figure = new_figure(3.0)
     axes = figure.add_subplot()
     _panel(axes, panel)
-    axes.set(xlabel="curvature", title=title)
+    axes.set(xlabel=axis, title=title)
     return figure
 
 
@@ -79,7 +78,7 @@ def _plain_radii(axes: Any) -> None:
 
 def _panel(axes: Any, panel: Panel) -> None:
     for line in panel.lines:
-        style = "--" if line.dashed else "o-"
+        style = "--" if line.dashed else "-" if line.smooth else "o-"
         axes.errorbar(
             line.x, line.y, line.error, fmt=style, ms=3.5, lw=1.2, capsize=2, color=INK[line.colour], label=line.name
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,12 +13,13 @@ from distlandscape.report.style import SERIES
 from distlandscape.report.tables import Array, RunView
 
 RADIUS = "radius of the weights |θ|"
+REACH = 3.0  # of the density, in root mean squares
 MODES = {"sphere": "kept at their radius", "free": "free"}
 
 
 @dataclass(frozen=True, eq=False)
 class Line:
-    """y over x, with error bars or without, as marks or as a dashed prediction."""
+    """y over x, with error bars or without, with marks, without (``smooth``), or as a dashed prediction."""
 
     name: str
     x: Array
@@ -25,6 +27,7 @@ class Line:
     error: Array | None
     colour: str
     dashed: bool = False
+    smooth: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,8 +115,32 @@ def softmax_panels(view: RunView) -> list[Panel]:
     ]
 
 
-def plane_panel(view: RunView) -> tuple[Panel, str]:
-    """Measured and predicted shares of curvature up to x in the largest plane, at the radius of the highest ratio."""
+def density_panel(view: RunView) -> tuple[Panel, str, str]:
+    """Share of all eigenvalues up to x at the smallest and largest radius and that of the highest ratio; title, axis.
+
+    In units of ‖H‖_F/√P, the root mean square eigenvalue; a mean over the points of a radius.
+    """
+    table = [row for row in radii(view, temperatures(view)[0]) if row["ratio"] is not None]
+    chosen = {table[0]["multiple"], max(table, key=lambda row: float(row["ratio"]))["multiple"], table[-1]["multiple"]}
+    names = ("temperature", "multiple", "seed")
+    units = {
+        tuple(row[k] for k in names): row["frobenius"] / math.sqrt(view.result["parameters"])
+        for row in rows(view, "points")
+    }
+    x, lines = np.linspace(-REACH, REACH, 121), []
+    for row, colour in zip((row for row in table if row["multiple"] in chosen), SERIES, strict=False):
+        mine = [n for n in rows(view, "nodes") if (n["temperature"], n["multiple"]) == tuple(row[k] for k in names[:2])]
+        where = np.array([n["node"] / units[tuple(n[k] for k in names)] for n in mine])
+        order, weights = np.argsort(where), np.array([n["weight"] for n in mine]) / row["points"]
+        total = np.concatenate([[0.0], np.cumsum(weights[order])])
+        share = total[np.searchsorted(where[order], x, side="right")]
+        lines.append(Line(f"|θ| = {row['radius']:.3g}", x, share, None, colour, smooth=True))
+    title = "all eigenvalues, those beyond counted"
+    return Panel("share of eigenvalues up to it", lines, limits=(-0.03, 1.03)), title, "eigenvalue over ‖H‖_F/√P"
+
+
+def plane_panel(view: RunView) -> tuple[Panel, str, str]:
+    """Shares of curvature up to x in the largest plane where the ratio is highest, and predicted ones; title, axis."""
     table = [row for row in radii(view, temperatures(view)[0]) if row["ratio"] is not None]
     best = max(table, key=lambda row: float(row["ratio"]))
     where = {name: best[name] for name in ("temperature", "multiple")}
@@ -136,7 +163,7 @@ def plane_panel(view: RunView) -> tuple[Panel, str]:
     values = np.sort([row["curvature"] for row in mine("curvatures")])
     lines.append(Line("measured", values, (np.arange(len(values)) + 0.5) / len(values), None, "blue"))
     title = f"d = {plane}, |θ| = {best['radius']:.3g}"
-    return Panel("share of curvature up to it", lines, limits=(-0.03, 1.03)), title
+    return Panel("share of curvature up to it", lines, limits=(-0.03, 1.03)), title, "curvature"
 
 
 def grids(view: RunView) -> list[GridPicture]:

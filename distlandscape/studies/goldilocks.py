@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import hashlib
 import math
@@ -14,6 +15,7 @@ import numpy as np
 from distlandscape.config import RunConfig
 from distlandscape.data import BlockStore
 from distlandscape.errors import InputError
+from distlandscape.models import load_weights
 from distlandscape.objective import Objective
 from distlandscape.record.run import Run
 from distlandscape.runtime.classes import class_counts
@@ -41,6 +43,8 @@ def check(config: RunConfig, objective: Objective) -> None:
         )
     if g.point is not None and not Path(g.point).is_file():
         raise InputError(f"goldilocks.point {g.point} is not an existing file; give a safetensors file or a state dict")
+    if g.point is not None:
+        load_weights(copy.deepcopy(objective.model), g.point)
     if max(g.planes) > P:
         raise InputError(f"goldilocks.planes={list(g.planes)} reach beyond the {P:,} parameters; lower them")
     for dim in g.dims:
@@ -96,7 +100,7 @@ def measure(
         "grid": tables["grid"],
         "planes": _planes(tables["planes"]),
         "inside": _inside(tables["grid"], zones),
-        "point": _place_of_point(tables, zones[0]) if given else None,
+        "point": place_of_point(tables, zones) if given else None,
         "schemes": scheme_radii(objective),
         "trainings": len(tables["trainings"]),
         "held_out": "the test split" if test is not None else f"the last {g.hold_out:.0%} of the samples",
@@ -191,28 +195,37 @@ def _inside(grid: list[dict[str, Any]], zones: list[dict[str, Any]]) -> list[dic
     return rows
 
 
-def _place_of_point(tables: dict[str, list[dict[str, Any]]], zone_found: dict[str, Any]) -> dict[str, Any]:
-    """The given point beside random points of its radius, interpolated in log r."""
+def place_of_point(tables: dict[str, list[dict[str, Any]]], zones: list[dict[str, Any]]) -> dict[str, Any]:
+    """The given point beside random points of its radius and temperature, interpolated in log r.
+
+    ``inside`` is None without a zone, and beyond the radii measured where the zone goes on there.
+    """
     (point,) = [row for row in tables["points"] if row["multiple"] is None]
     T = point["temperature"]
-    radii = [row for row in tables["radii"] if row["temperature"] == T and row["ratio"] is not None]
+    (found,) = [one for one in zones if one["temperature"] == T]
+    radii = [row for row in tables["radii"] if row["temperature"] == T]
+    known = [row for row in radii if row["ratio"] is not None]
     expected = None
-    if radii and radii[0]["radius"] <= point["radius"] <= radii[-1]["radius"]:
-        logs, ratios = np.log([row["radius"] for row in radii]), [row["ratio"] for row in radii]
+    if known and known[0]["radius"] <= point["radius"] <= known[-1]["radius"]:
+        logs, ratios = np.log([row["radius"] for row in known]), [row["ratio"] for row in known]
         expected = float(np.interp(math.log(point["radius"]), logs, ratios))
-    multiple = point["radius"] * tables["radii"][0]["multiple"] / tables["radii"][0]["radius"]
-    inside = None
-    if "level" in zone_found:
-        inside = (zone_found["low"] or 0.0) <= multiple <= (zone_found["high"] or math.inf)
+    multiple = point["radius"] * radii[0]["multiple"] / radii[0]["radius"]
     names = ("temperature", "radius", "ratio", "ratio_stderr", "sum_p2", "flat", "loss", "accuracy")
     return {
         **{name: point[name] for name in names},
         "multiple": multiple,
         "random_ratio": expected,
-        "inside": inside,
+        "inside": _is_inside(multiple, found, radii) if "level" in found else None,
         "largest_positive_plane": largest_positive_plane(point),
         "positive": {str(row["plane"]): row["positive"] for row in tables["planes"] if row["multiple"] is None},
     }
+
+
+def _is_inside(multiple: float, found: dict[str, Any], radii: list[dict[str, Any]]) -> bool | None:
+    low, high = found["low"], found["high"]
+    if (low is None and multiple < radii[0]["multiple"]) or (high is None and multiple > radii[-1]["multiple"]):
+        return None
+    return (low or 0.0) <= multiple <= (high or math.inf)
 
 
 def _metrics(zones: list[dict[str, Any]]) -> dict[str, float]:

@@ -1,6 +1,7 @@
 """The tables of the goldilocks study.
 
-A row a point, a plane, a curvature, a place of a predicted distribution, a radius, a training, a place of the grid.
+A row a point, a node of a density, a plane, a curvature, a place of a predicted distribution, a radius, a training, a
+place of the grid.
 """
 
 from __future__ import annotations
@@ -22,12 +23,13 @@ MEANS = (
     "trace", "frobenius", "ratio", "sum_p2", "sigma_z", "gauss_newton", "residual", "gradient", "flat", "flat_float64",
     "rounded", "loss", "accuracy", "q_sl", "model_ratio",
 )  # fmt: skip
+APART = ("planes", "density", "model", "seed", "radius", "outliers")  # of a point, not columns as they are
 SHARE = 0.5  # of the highest mean ratio, which bounds the zone
 
 
 def write_tables(run: Run, outcomes: list[Row]) -> dict[str, list[Row]]:
     """Store and return all tables; those without rows are not stored."""
-    points, planes, curvatures, predicted = _points(outcomes)
+    points, nodes, planes, curvatures, predicted = _points(outcomes)
     trainings = [
         {**_place(o), "mode": o["mode"], "dimension": o["dim"], **member, "seconds": o["seconds"] / len(o["members"])}
         for o in sorted((o for o in outcomes if o["what"] == TRAINING), key=_order)
@@ -35,6 +37,7 @@ def write_tables(run: Run, outcomes: list[Row]) -> dict[str, list[Row]]:
     ]
     tables = {
         "points": points,
+        "nodes": nodes,
         "planes": planes,
         "curvatures": curvatures,
         "predicted": predicted,
@@ -84,20 +87,21 @@ def _crossing(logs: list[float], ratios: list[float], level: float) -> float | N
 
 
 def _points(outcomes: list[Row]) -> tuple[list[Row], ...]:
-    points, planes, curvatures, predicted = [], [], [], []
+    points, nodes, planes, curvatures, predicted = [], [], [], [], []
     for outcome in sorted((o for o in outcomes if o["what"] == CURVATURE), key=_order):
         (member,) = outcome["members"]
         where = {**_place(outcome), "seed": member["seed"], "radius": member["radius"]}
-        plain = {k: v for k, v in member.items() if k not in ("planes", "model", "seed", "radius", "outliers")}
+        plain = {k: v for k, v in member.items() if k not in APART}
         top = member["outliers"]
         ends = {"outlier_highest": top[0] if top else None, "outlier_lowest": top[-1] if top else None}
         points.append({**where, **plain, **member["model"], **ends, "seconds": outcome["seconds"]})
+        nodes += [{**where, "node": node, "weight": weight} for node, weight in member["density"]]
         for plane in member["planes"]:
             planes.append({**where, **{k: v for k, v in plane.items() if k not in ("curvatures", "predicted")}})
             here = {**where, "plane": plane["plane"]}
             curvatures += [{**here, "curvature": v} for v in plane["curvatures"]]
             predicted += [{**here, **row} for row in plane["predicted"]]
-    return points, planes, curvatures, predicted
+    return points, nodes, planes, curvatures, predicted
 
 
 def _radii(points: list[Row], planes: list[Row]) -> list[Row]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from distlandscape.config import RunConfig
 from distlandscape.data import BlockStore
 from distlandscape.objective import Objective
-from distlandscape.studies import goldilocks_task, hyperplane_task, theory
+from distlandscape.studies import goldilocks_measure, goldilocks_task, hyperplane_task, theory
 from distlandscape.studies.goldilocks import Tasks
 from distlandscape.studies.goldilocks_point import random_point
 from distlandscape.studies.hyperplane import Packs, coarse_grid
@@ -119,8 +119,8 @@ def _zone(config: RunConfig, objective: Objective, test: BlockStore | None, prob
     tasks = Tasks(config, objective.data, test)
     there = random_point(config, g.seed, g.temperatures[0], g.radii[0], objective.data, test, "float64")
     costs = measure(there, config, seconds=0.0)
-    _, steps = goldilocks_task.outlier_steps(config, objective)
-    passes = max(g.planes) + 2 * g.norm_probes + steps + OTHER_PASSES
+    _, steps = goldilocks_measure.outlier_steps(config, objective)
+    passes = max(g.planes) + 2 * g.norm_probes + steps + g.density_steps + OTHER_PASSES
     points = Part("point", len(tasks.given()) + len(tasks.points()), 0, passes * costs.blocks * costs.block_seconds)
     held = 8.0 * P * (max(g.planes) + steps)
     trained, alike = [], Counter((task.mode, task.dim) for task in tasks.trainings() if g.point is None)

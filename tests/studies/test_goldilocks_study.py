@@ -11,8 +11,10 @@ import torch
 import distlandscape as dl
 from distlandscape.cli.main import main
 from distlandscape.config import load_config
+from distlandscape.errors import InputError
 from distlandscape.models import build_model
 from distlandscape.models.weights import save_weights
+from distlandscape.runtime.clustering import clustering
 from distlandscape.studies.goldilocks_point import at_radius, random_point, scheme_radii
 from distlandscape.studies.goldilocks_tables import zone
 
@@ -86,6 +88,20 @@ def test_a_point_against_its_dense_hessian(whole):
         assert abs(point[name] - exact) < 5 * point[f"{name}_stderr"]
     assert point["outlier_highest"] == pytest.approx(values[-1], rel=0.03)
     assert point["outlier_lowest"] == pytest.approx(values[0], rel=0.03)
+    nodes = [n for n in whole.table("nodes").to_pylist() if (n["multiple"], n["seed"]) == (1.0, 1)]
+    where, weights = (np.array([n[name] for n in nodes]) for name in ("node", "weight"))
+    assert weights.sum() == pytest.approx(1)
+    assert where[-1] == pytest.approx(values[-1], rel=0.03)
+    small = 0.05 * values[-1]  # no eigenvalues near there, so that shares do not hang on where a node lies
+    assert abs(weights[where > small].sum() - np.mean(values > small)) < 0.02
+    statistics = clustering(objective)
+    model = dl.theory.RandomModel(
+        3, 120, objective.parameters, statistics.q_sl**0.5, (1 - statistics.q_sl) ** 0.5, point["sigma_z"]
+    )
+    x = torch.from_numpy(np.concatenate([x for x, _ in map(store.block, (0, 1))])).double()
+    z = objective.logits(objective.leaves(), x)
+    assert point["sigma_z"] == pytest.approx(float(z.detach().var(1).mean().sqrt()), rel=1e-6)
+    assert point["model_ratio"] == pytest.approx(model.predict().trace_over_frobenius, rel=1e-6)
     planes = [c for c in whole.table("curvatures").to_pylist() if (c["multiple"], c["seed"]) == (1.0, 1)]
     curvatures = np.array([c["curvature"] for c in planes if c["plane"] == 12])
     assert len(curvatures) == 12
@@ -146,6 +162,24 @@ def test_where_a_point_stands(tmp_path, capfd):
     low, high = found["zones"][0]["low"] or 0, found["zones"][0]["high"] or np.inf
     assert point["inside"] == (low <= point["multiple"] <= high)
     assert set(point["positive"]) == {"3", "12"}
+
+
+def test_weights_of_another_model_are_refused_before_any_work(tmp_path, capfd):
+    file = tmp_path / "weights.safetensors"
+    save_weights(build_model("mlp", (1, 8, 8), 3, {"hidden": [5]}, 9), file)
+    assert main(["goldilocks", *WORDS, "--point", str(file), "--workers", "0", "--out", str(tmp_path)]) == 2
+    told = capfd.readouterr().err.strip()
+    assert str(file) in told
+    assert "Traceback" not in told
+    assert not list(tmp_path.glob("*/run.json"))
+
+
+def test_weights_that_are_all_0_have_no_direction():
+    store = dl.data.load_source("digits", samples=30)
+    objective = dl.Objective(build_model("mlp", (1, 8, 8), 10, {"hidden": [4]}, 0), store)
+    nowhere = objective.with_weights({k: torch.zeros_like(v) for k, v in objective.model.state_dict().items()})
+    with pytest.raises(InputError, match="cannot be scaled"):
+        at_radius(nowhere, 1.0)
 
 
 @pytest.mark.parametrize("temperature", [1.0, 4.0])

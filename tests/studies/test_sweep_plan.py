@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import save_file
 
 from distlandscape.cli.main import main
 from distlandscape.config import load_config
+from distlandscape.models import build_model
 from distlandscape.studies import training_task
 from distlandscape.studies.context import build_objective, load_data
 from distlandscape.studies.hyperplane import Packs
@@ -84,7 +86,7 @@ def test_of_the_zone_points_and_trainings_are_counted(tmp_path):
     assert costs.trainings == 2 * 12
     assert all(part.seconds > 0 for part in costs.parts)
     weights = tmp_path / "weights.safetensors"
-    weights.touch()
+    save_file(build_model("mlp", (1, 8, 8), 10, {"hidden": [8]}, 0).state_dict(), weights)
     (points, trained) = planned("goldilocks", f"goldilocks.point={json.dumps(str(weights))}").phases
     assert (points[0].tasks, trained) == (7, ())
 
