@@ -20,6 +20,7 @@ from distlandscape.objective import Objective
 from distlandscape.record.run import Run
 from distlandscape.runtime.classes import class_counts
 from distlandscape.runtime.runner import Runner
+from distlandscape.studies.goldilocks_measure import point_passes
 from distlandscape.studies.goldilocks_point import at_radius, scheme_radii
 from distlandscape.studies.goldilocks_tables import largest_positive_plane, write_tables, zone
 from distlandscape.studies.goldilocks_task import CURVATURE, TRAINING, Task, perform
@@ -73,18 +74,27 @@ def measure(
     With ``goldilocks.point`` the point is measured too, and nothing is trained.
     """
     g, P = config.goldilocks, objective.parameters
-    sweep = Sweep(run, runner, perform, progress, write_tables=functools.partial(write_tables, run))
+
+    def work(task: Task) -> float:
+        """In gradients of a sample: a product of float64 is worth four."""
+        if task.what == CURVATURE:
+            return 4.0 * objective.samples * point_passes(config, objective)
+        assert config.train.steps is not None, "the runner resolves train.steps"
+        return float(len(task.seeds) * config.train.steps * min(config.train.batch_size, objective.samples))
+
+    tables_so_far = functools.partial(write_tables, run)
+    sweep = Sweep(run, runner, perform, progress, write_tables=tables_so_far, work=work)
     tasks = Tasks(config, objective.data, test)
     points, trainings = tasks.points(), tasks.trainings() if g.point is None else []
     given = tasks.given()
     measured = [*given, *points]
-    units = sum(len(task.seeds) for task in (*measured, *trainings))
-    progress.plan(units - sum(len(outcome["members"]) for outcome in sweep.outcomes))
+    done = {outcome["key"] for outcome in sweep.outcomes}
+    progress.plan(sum(work(task) for task in (*measured, *trainings) if task.key not in done))
     progress.say(
         f"{P:,} parameters; {len(measured)} points, each of {max(g.planes)} products and more, and"
         f" {sum(len(task.seeds) for task in trainings)} trainings of {config.train.steps} steps"
     )
-    sweep.complete(measured)
+    sweep.complete(measured, "points")
     write_tables(run, sweep.outcomes)
     push()
     sweep.complete(trainings)

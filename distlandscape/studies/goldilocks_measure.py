@@ -23,6 +23,7 @@ from distlandscape.theory import RandomModel, plane_spectrum
 Array = npt.NDArray[np.float64]
 GRID = 81  # points of a predicted distribution
 ZERO = 1e-12  # of the largest curvature: rounding, where d is more than the rank of a frozen network's H
+OTHER_PASSES = 4  # softmax, gradient, flat samples, clustering
 TOL = 0.02  # of the outliers, which predictions take out of the bulk
 
 
@@ -68,6 +69,12 @@ def measure_point(objective: Objective, config: RunConfig, seed: int, runner: Lo
         "planes": spectra,
         "model": _random_model(objective, state.sigma_z, runner),
     }
+
+
+def point_passes(config: RunConfig, objective: Objective) -> int:
+    """Products that a point takes, at most."""
+    g = config.goldilocks
+    return max(g.planes) + 2 * g.norm_probes + outlier_steps(config, objective)[1] + g.density_steps + OTHER_PASSES
 
 
 def outlier_steps(config: RunConfig, objective: Objective) -> tuple[int, int]:

@@ -35,6 +35,7 @@ class Sweep:
         trainings: how many trainings the run may do in all, those of earlier attempts included; None: no limit.
         minutes: after so many, of this and earlier attempts, no trial is begun; None: no limit.
         write_tables: stores the tables of the outcomes so far, for who looks on; every ten seconds or more rarely.
+        work: of a trial, in the unit of the progress that was planned.
     """
 
     def __init__(
@@ -46,9 +47,10 @@ class Sweep:
         trainings: int | None = None,
         minutes: float | None = None,
         write_tables: Callable[[list[dict[str, Any]]], object] = lambda outcomes: None,
+        work: Callable[[Any], float] = lambda trial: len(trial.seeds),
     ) -> None:
         self._run, self._runner, self._function, self._progress = run, runner, function, progress
-        self._trainings, self._minutes = trainings, minutes
+        self._trainings, self._minutes, self._work = trainings, minutes, work
         self._spent, self._began = run.seconds_before(), time.monotonic()
         self._outcomes = {event["key"]: event["outcome"] for event in run.log.events("trial")}
         self._write_tables, self._due = write_tables, self._began + TABLES_SECONDS
@@ -59,8 +61,9 @@ class Sweep:
         """All so far, in the order in which they ended."""
         return list(self._outcomes.values())
 
-    def complete(self, trials: Sequence[Trial]) -> None:
-        """Do those of the trials that are not done, in their order, until the budget ends."""
+    def complete(self, trials: Sequence[Trial], name: str = "trainings") -> None:
+        """Do those of the trials, named so, that are not done, in their order, until the budget ends."""
+        self._keys, self._name = {trial.key for trial in trials}, name
         left = [trial for trial in trials if trial.key not in self._outcomes]
         left = self._affordable(left)
         # With a limit on time the clock is looked at whenever all workers have had a trial.
@@ -76,8 +79,9 @@ class Sweep:
         key = trials[index].key
         self._run.log.append("trial", key=key, outcome=outcome)
         self._outcomes[key] = outcome
-        self._progress.tick(len(trials[index].seeds))
-        self._progress.update(f"{sum(len(o['members']) for o in self._outcomes.values())} trainings")
+        self._progress.tick(self._work(trials[index]))
+        done = sum(len(o["members"]) for key, o in self._outcomes.items() if key in self._keys)
+        self._progress.update(f"{done} {self._name}")
         began = time.monotonic()
         if began >= self._due:
             self._write_tables(self.outcomes)

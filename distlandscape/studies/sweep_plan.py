@@ -23,7 +23,6 @@ from distlandscape.theory.experiments import Task, perform
 NEW_DIMS = 2  # of a refinement of the hyperplane study, for each crossing that is looked for
 EIGENVECTOR_PASSES = 3  # a dimension
 BRIEF_STEPS = 3
-OTHER_PASSES = 4  # of a point: softmax, gradient, flat samples, clustering
 Phases = list[list[Part]]
 
 
@@ -119,10 +118,9 @@ def _zone(config: RunConfig, objective: Objective, test: BlockStore | None, prob
     tasks = Tasks(config, objective.data, test)
     there = random_point(config, g.seed, g.temperatures[0], g.radii[0], objective.data, test, "float64")
     costs = measure(there, config, seconds=0.0)
-    _, steps = goldilocks_measure.outlier_steps(config, objective)
-    passes = max(g.planes) + 2 * g.norm_probes + steps + g.density_steps + OTHER_PASSES
+    passes = goldilocks_measure.point_passes(config, objective)
     points = Part("point", len(tasks.given()) + len(tasks.points()), 0, passes * costs.blocks * costs.block_seconds)
-    held = 8.0 * P * (max(g.planes) + steps)
+    held = 8.0 * P * (max(g.planes) + goldilocks_measure.outlier_steps(config, objective)[1])
     trained, alike = [], Counter((task.mode, task.dim) for task in tasks.trainings() if g.point is None)
     for task in tasks.trainings():
         count = alike.pop((task.mode, task.dim), 0)

@@ -57,6 +57,7 @@ def test_result_has_what_was_promised(whole):
         (mode, r, d) for mode in ("sphere", "free") for r in (0.25, 1.0, 4.0) for d in (20,)
     }
     assert result["trainings"] == 12
+    assert whole.progress["done"] == pytest.approx(whole.progress["planned"])
     (found,) = result["zones"]
     ratios = [row["ratio"] for row in result["radii"]]
     assert found["ratio"] == max(ratios)

@@ -50,4 +50,4 @@ def test_tables_are_written_on_the_way_at_a_modest_rate(
     assert seen == written
     assert [event["key"] for event in run.log.events("trial")] == ["a", "b", "c"]
     assert run.progress["planned"] == 6
-    assert run.progress["done"] == 2
+    assert run.progress["done"] == 6
