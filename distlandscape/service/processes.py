@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import signal
 import socket
 import time
@@ -13,6 +14,7 @@ from pathlib import Path
 
 STAMP = "DISTLANDSCAPE_SERVICE"  # a variable of the environment that everything ``up`` starts inherits
 LISTENING = "0A"
+PORTS = range(20_000, 32_000)
 
 
 @dataclass(frozen=True)
@@ -96,10 +98,15 @@ def is_loopback(address: str) -> bool:
 
 
 def free_port(wanted: int | None = None) -> int:
-    """A TCP port of 127.0.0.1 nobody listens on: the wanted one where it is free."""
-    if wanted is not None:
-        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", wanted)):
-            return wanted
+    """A TCP port of 127.0.0.1 nobody listens on: the wanted one where it is free.
+
+    Another is below those that the system gives to outgoing connections, which would take it again before a program
+    that starts slowly listens.
+    """
+    tried: tuple[int, ...] = () if wanted is None else (wanted,)
+    for port in (*tried, *random.sample(PORTS, 100)):
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
     with socket.create_server(("127.0.0.1", 0)) as free:
         return int(free.getsockname()[1])
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from http.client import HTTPResponse
 from pathlib import Path
 
 from distlandscape.service.processes import free_port
@@ -65,7 +67,7 @@ def ray_head(state: State, temp: Path, cpus: int | None, gpus: int | None, track
     address = f"http://{HOST}:{dashboard}"
     token = state.token.read_text(encoding="ascii").strip()
     header = {"Authorization": f"Bearer {token}"}
-    return Program(command, environment, address, lambda: answers(f"{address}/api/version", header), f"{HOST}:{gcs}")
+    return Program(command, environment, address, lambda: node_is_alive(address, header), f"{HOST}:{gcs}")
 
 
 def tracking_server(state: State) -> Program:
@@ -97,14 +99,29 @@ def answers(url: str, headers: Mapping[str, str]) -> bool:
     return http_status(url, headers) == 200
 
 
+def node_is_alive(address: str, headers: Mapping[str, str]) -> bool:
+    """Whether the head's node takes work: the job server answers earlier, and also where the node never gets up."""
+    try:
+        with _open(f"{address}/api/v0/nodes", headers, 2.0) as answer:
+            nodes = json.load(answer)["data"]["result"]["result"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
+    return any(node["is_head_node"] and node["state"] == "ALIVE" for node in nodes)
+
+
 def http_status(url: str, headers: Mapping[str, str], seconds: float = 2.0) -> int | None:
     """The status a server answers a GET with, None where it does not; a proxy of the environment is not asked."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(urllib.request.Request(url, headers=dict(headers)), timeout=seconds) as answer:
+        with _open(url, headers, seconds) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         with error:
             return error.code
     except (OSError, ValueError):
         return None
+
+
+def _open(url: str, headers: Mapping[str, str], seconds: float) -> HTTPResponse:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    answer: HTTPResponse = opener.open(urllib.request.Request(url, headers=dict(headers)), timeout=seconds)
+    return answer

@@ -127,13 +127,14 @@ def _wait(
     state: State, programs: dict[str, Program], children: dict[str, subprocess.Popen[bytes]], seconds: float
 ) -> None:
     deadline, waiting = time.monotonic() + seconds, dict(programs)
-    while waiting:
-        for name, program in list(waiting.items()):
-            code = children[name].poll()
+    while True:
+        for name, child in children.items():  # those, too, that answered and ended while others were waited for
+            code = child.poll()
             if code is not None:
                 raise RuntimeError(f"{name} ended with code {code} instead of answering; see {state.logs / name}.log")
-            if program.answers():
-                del waiting[name]
+        if not waiting:
+            return
+        waiting = {name: program for name, program in waiting.items() if not program.answers()}
         if waiting and time.monotonic() > deadline:
             names = " and ".join(waiting)
             raise RuntimeError(f"{names} did not answer within {seconds:.0f} s; see the logs in {state.logs}")

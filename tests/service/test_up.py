@@ -26,7 +26,7 @@ from distlandscape.service.processes import (
 )
 from distlandscape.service.state import State
 from distlandscape.service.up import JOB_VARIABLE, down, up
-from tests.service.fakes import programs, server
+from tests.service.fakes import SERVER, programs, server
 
 # Children of this process are nobody else's to wait for: Popen warns when it is forgotten with its process running.
 pytestmark = pytest.mark.filterwarnings("ignore:subprocess \\d+ is still running:ResourceWarning")
@@ -128,6 +128,14 @@ def test_a_service_that_ends_at_once_leaves_none(state):
     assert "no such database" in (state.logs / "mlflow.log").read_text()
 
 
+def test_a_service_that_answers_and_ends_before_the_other_answers_leaves_none(state):
+    once = server(code=SERVER.replace(".serve_forever()", ".handle_request()"))
+    late = server(code="import time; time.sleep(1)\n" + SERVER)
+    with pytest.raises(RuntimeError, match="ray ended with code 0"):
+        up(state, programs=programs(ray=once, mlflow=late))
+    assert state.read() is None
+
+
 def test_a_service_that_does_not_answer_leaves_none(state):
     silent = server(code="import time; time.sleep(600)")
     with pytest.raises(RuntimeError, match="ray did not answer within 1 s"):
@@ -188,6 +196,8 @@ def test_a_port_in_use_gets_a_free_one():
         other = free_port(port)
         assert other != port
         assert ("127.0.0.1", port) in listening([Process.of(os.getpid())])
+    first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    assert other < first, "outgoing connections are given the others"
 
 
 def test_processes_are_known_by_their_environment(bystander):
