@@ -114,7 +114,8 @@ def _import(path: str) -> Callable[..., Any]:
         factory = getattr(importlib.import_module(module), attribute)
     except (Exception, SystemExit) as error:  # whatever the user's module does when it is imported
         raise InputError(
-            f"cannot import dataset {path!r} ({_reason(error)}); give package.module:factory of an installed module"
+            f"cannot import dataset {path!r} ({_reason(error)}); give package.module:factory of a module that is"
+            " installed, or whose folder PYTHONPATH names"
         ) from error
     if not callable(factory):
         raise InputError(f"dataset {path!r} is not callable; name a function or class that returns a dataset")

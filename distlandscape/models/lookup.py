@@ -76,7 +76,7 @@ def _import(path: str) -> Callable[..., nn.Module]:
             factory = getattr(factory, name)
     except (Exception, SystemExit) as error:  # whatever the user's module does when it is imported
         reason = textwrap.shorten(f"{type(error).__name__}: {error}", 200, placeholder="…")
-        remedy = "give package.module:factory of an installed module"
+        remedy = "give package.module:factory of a module that is installed, or whose folder PYTHONPATH names"
         if isinstance(error, ModuleNotFoundError) and error.name in EXTRA:
             remedy = f"install it, pip install {error.name}, or all of pip install 'distlandscape[models]'"
         raise InputError(f"cannot import model {path!r} ({reason}); {remedy}") from error
