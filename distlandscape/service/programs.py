@@ -61,6 +61,7 @@ def ray_head(state: State, temp: Path, cpus: int | None, gpus: int | None, track
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_JOB_STOP_WAIT_TIME_S": str(STOP_SECONDS),
+        "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",  # ``down`` has ended the jobs; a head has nowhere to drain to
         "MLFLOW_TRACKING_URI": tracking,
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
     }
