@@ -74,7 +74,7 @@ def cell(verdict: Verdict) -> str:
     marks = {"holds": "✓", "does not hold": "✗", "cannot tell": "?"}
     parts = []
     for word, along in ((verdict.observed, verdict.observed_along), (verdict.verdict, verdict.along)):
-        where = f" {along.count('holds')}/{len(along)} {marks[along[-1]]}" if along else ""
+        where = f"\u00a0{along.count('holds')}/{len(along)}\u00a0{marks[along[-1]]}" if along else ""
         parts.append(f"**{marks[word]}**{where}")
     return "<br>".join(parts)
 
@@ -82,19 +82,22 @@ def cell(verdict: Verdict) -> str:
 def tables(out: Path, figure: Path) -> None:
     """One table a run, one of all verdicts, and the figure."""
     runs = finished(CASES, out)
-    print("| network and data | P | accuracy | " + " | ".join(CLAIMS) + " |\n|" + "---|" * (3 + len(CLAIMS)))
+    print("| network and data | " + " | ".join(CLAIMS) + " |\n|" + "---|" * (1 + len(CLAIMS)))
     for case, run in runs.items():
-        r = run.result
         cells = [cell(v) for v in judged(run)]
-        print(f"| {case.name} | {r['parameters']:,} | {100 * r['accuracy']:.1f} % | " + " | ".join(cells) + " |")
+        print(f"| {case.name} | " + " | ".join(cells) + " |")
     for case, run in runs.items():
         r = run.result
         print(f"\n### {case.name}\n\n    {case.command}\n")
-        print(f"{r['passes']:,} passes in {r['wall_s']:.0f} s; {r['status']}. Loss {r['loss']:.3g} at the end.\n")
-        print("| claim | measured | predicted | error | verdict | |\n|---|---|---|---|---|---|")
-        for v in r["verdicts"]:
-            numbers = " | ".join(number(v[key]) for key in ("measured", "predicted", "error"))
-            print(f"| {v['claim']} | {numbers} | {v['verdict']} | {v['why'].replace('|', chr(92) + '|')} |")
+        print(
+            f"P = {r['parameters']:,}; loss {r['loss']:.3g} and accuracy {100 * r['accuracy']:.1f} % at the end."
+            f" {r['passes']:,} passes in {r['wall_s']:.0f} s; {r['status']}.\n"
+        )
+        print("| claim | measured | predicted | error | network alone | with the model | |\n|" + "---|" * 7)
+        for v in judged(run):
+            numbers = " | ".join(number(value) for value in (v.measured, v.predicted, v.error))
+            why = v.why.replace("|", "\\|")
+            print(f"| {v.claim} | {numbers} | {v.observed} | {v.verdict} | {why} |")
     draw(runs, figure)
 
 
