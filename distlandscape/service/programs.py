@@ -105,7 +105,10 @@ def node_is_alive(address: str, headers: Mapping[str, str]) -> bool:
     try:
         with _open(f"{address}/api/v0/nodes", headers, 2.0) as answer:
             nodes = json.load(answer)["data"]["result"]["result"]
-    except (OSError, ValueError, LookupError, TypeError):
+    except urllib.error.HTTPError as error:
+        error.close()
+        return False
+    except (OSError, ValueError, LookupError, TypeError):  # nobody there yet, or another server
         return False
     return any(node["is_head_node"] and node["state"] == "ALIVE" for node in nodes)
 

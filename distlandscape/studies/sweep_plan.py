@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from distlandscape.config import RunConfig
 from distlandscape.data import BlockStore
@@ -52,7 +53,7 @@ def _planes(config: RunConfig, objective: Objective, test: BlockStore | None, pr
     assert t.steps is not None, "the runner resolves train.steps"
     packs = Packs(config, objective.data, test, objective.parameters)
     tasks = packs.full()
-    full = pace(lambda: hyperplane_task.prepare(tasks[0]), probe)
+    full = pace(functools.partial(hyperplane_task.prepare, tasks[0]), probe)
     pass_seconds = 0.0
     if HESSIAN in h.kinds:
         product = measure(objective, config, seconds=0.0)
@@ -67,7 +68,7 @@ def _planes(config: RunConfig, objective: Objective, test: BlockStore | None, pr
             ahead = t.steps * full.step
         for dim in coarse_grid(config, objective.parameters, (kind, max(h.burn_in))):
             tasks = packs.of((like, 0), dim)
-            confined = pace(lambda tasks=tasks: hyperplane_task.prepare(tasks[0]), probe)  # type: ignore[misc]
+            confined = pace(functools.partial(hyperplane_task.prepare, tasks[0]), probe)
             if kind == HESSIAN:
                 ahead = len(tasks[0].seeds) * EIGENVECTOR_PASSES * dim * pass_seconds
             seconds.append(ahead + confined.seconds(h.steps or t.steps, h.evaluate_every))
@@ -126,7 +127,7 @@ def _zone(config: RunConfig, objective: Objective, test: BlockStore | None, prob
         count = alike.pop((task.mode, task.dim), 0)
         if count:
             assert t.steps is not None, "the runner resolves train.steps"
-            training = pace(lambda task=task: goldilocks_task.prepare(task), probe)  # type: ignore[misc]
+            training = pace(functools.partial(goldilocks_task.prepare, task), probe)
             seconds = training.seconds(t.steps, max(1, t.steps))
             trained.append(Part(f"{task.mode}, d = {task.dim}", count, g.trainings, seconds))
             held = max(held, training.held_bytes)
@@ -136,9 +137,9 @@ def _zone(config: RunConfig, objective: Objective, test: BlockStore | None, prob
 def _draws(config: RunConfig) -> Phases:
     t = config.theory
     model, sets = theory.model_of(config), theory.sets_of(config)
-    one = _timed(lambda: perform(Task("draw", model)))
-    planes = [Part(f"plane, d = {d}", 1, 0, _timed(lambda d=d: perform(Task("plane", model, d)))) for d in t.planes]  # type: ignore[misc]
-    further = [Part(_name(m), t.draws, 0, _timed(lambda m=m: perform(Task("draw", m)))) for m in sets]  # type: ignore[misc]
+    one = _timed(Task("draw", model))
+    planes = [Part(f"plane, d = {d}", 1, 0, _timed(Task("plane", model, d))) for d in t.planes]
+    further = [Part(_name(m), t.draws, 0, _timed(Task("draw", m))) for m in sets]
     growth = Part("draw along training", len(t.growth) * t.points, 0, one)
     return [[Part("draw", t.draws, 0, one)], [growth], planes, further]
 
@@ -147,7 +148,7 @@ def _name(model: RandomModel) -> str:
     return f"draw of {model.classes} × {model.examples} × {model.dim}"
 
 
-def _timed(work: Callable[[], object]) -> float:
+def _timed(task: Task) -> float:
     began = time.perf_counter()
-    work()
+    perform(task)
     return time.perf_counter() - began

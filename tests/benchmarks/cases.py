@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,6 +63,16 @@ def finished(cases: list[Case], out: Path) -> dict[Case, Run]:
     """The runs that are there and ended, in the cases' order."""
     there = ((case, case.run(out)) for case in cases)
     return {case: run for case, run in there if run is not None and run.status in DONE}
+
+
+def main(cases: list[Case], tables: Callable[[Path, Path], None], folder: str) -> None:
+    """``[FOLDER [WORD …]]`` makes runs, ``FOLDER --tables FIGURE.png`` prints what is made of them."""
+    arguments = sys.argv[1:]
+    out = Path(arguments[0] if arguments else folder)
+    if arguments[1:2] == ["--tables"]:
+        tables(out, Path(arguments[2]))
+    else:
+        make_cases(cases, out, arguments[1:])
 
 
 def make_cases(cases: list[Case], out: Path, words: list[str]) -> None:

@@ -9,7 +9,6 @@ A run that was cut off is resumed. One worker's worth: runtime.workers=0 and one
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -17,7 +16,7 @@ import matplotlib.pyplot as plt
 from distlandscape.record.run import Run
 from distlandscape.report.style import LIGHT
 from distlandscape.studies.verdicts import Verdict, verdicts
-from tests.benchmarks.cases import Case, finished, make_cases
+from tests.benchmarks.cases import Case, finished, main
 
 DIGITS = "jobs/digits-emergence.yaml"
 FASHION = "jobs/fashion-mnist-{}-emergence.yaml"
@@ -136,13 +135,5 @@ def draw(runs: dict[Case, Run], figure: Path) -> None:
     fig.savefig(figure, dpi=80)
 
 
-def main(arguments: list[str]) -> None:
-    out = Path(arguments[0] if arguments else "results/emergence")
-    if arguments[1:2] == ["--tables"]:
-        tables(out, Path(arguments[2]))
-    else:
-        make_cases(CASES, out, arguments[1:])
-
-
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main(CASES, tables, "results/emergence")

@@ -9,7 +9,6 @@ A run that was cut off is resumed. One worker's worth: runtime.workers=0 and one
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from distlandscape.report.numbers import number, with_error
 from distlandscape.report.style import LIGHT
 from distlandscape.report.tables import RunView, load
 from distlandscape.report.zone_curves import GridPicture, Line, grids, ratio_panels, schemes, zone_ends
-from tests.benchmarks.cases import Case, finished, make_cases
+from tests.benchmarks.cases import Case, finished, main
 
 Row = dict[str, Any]
 DIGITS = "jobs/digits-goldilocks.yaml"
@@ -220,13 +219,5 @@ def plain_radii(axis: Any) -> None:
     axis.xaxis.set_minor_formatter(NullFormatter())
 
 
-def main(arguments: list[str]) -> None:
-    out = Path(arguments[0] if arguments else "results/goldilocks")
-    if arguments[1:2] == ["--tables"]:
-        tables(out, Path(arguments[2]))
-    else:
-        make_cases(CASES, out, arguments[1:])
-
-
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main(CASES, tables, "results/goldilocks")

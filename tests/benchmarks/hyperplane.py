@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 import statistics
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from distlandscape.record.run import Run
 from distlandscape.report.plane_curves import FULL, series_name
 from distlandscape.report.style import LIGHT, SERIES
-from tests.benchmarks.cases import Case, finished, make_cases
+from tests.benchmarks.cases import Case, finished, main
 
 DIGITS = "jobs/digits-hyperplane.yaml"
 FASHION = "jobs/fashion-mnist-{}-hyperplane.yaml"
@@ -151,13 +150,5 @@ def draw(runs: dict[Case, Run], figure: Path) -> None:
     fig.savefig(figure, dpi=80)
 
 
-def main(arguments: list[str]) -> None:
-    out = Path(arguments[0] if arguments else "results/hyperplane")
-    if arguments[1:2] == ["--tables"]:
-        tables(out, Path(arguments[2]))
-    else:
-        make_cases(CASES, out, arguments[1:])
-
-
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main(CASES, tables, "results/hyperplane")

@@ -24,6 +24,7 @@ from distlandscape.service.processes import (
     stamped,
     with_variable,
 )
+from distlandscape.service.programs import http_status, node_is_alive
 from distlandscape.service.state import State
 from distlandscape.service.up import JOB_VARIABLE, down, up
 from tests.service.fakes import SERVER, programs, server
@@ -134,6 +135,47 @@ def test_a_service_that_answers_and_ends_before_the_other_answers_leaves_none(st
     with pytest.raises(RuntimeError, match="ray ended with code 0"):
         up(state, programs=programs(ray=once, mlflow=late))
     assert state.read() is None
+
+
+NODES = """
+import http.server, sys
+class Answer(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(int(sys.argv[2])); self.end_headers(); self.wfile.write(sys.argv[3].encode())
+    def log_message(self, *arguments):
+        pass
+http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Answer).serve_forever()
+"""
+
+
+def nodes(*rows):
+    return json.dumps(
+        {"data": {"result": {"result": [{"is_head_node": head, "state": state} for head, state in rows]}}}
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "alive"),
+    [
+        (200, nodes((False, "ALIVE"), (True, "ALIVE")), True),
+        (200, nodes((True, "DEAD")), False),
+        (200, nodes((False, "ALIVE")), False),
+        (200, nodes(), False),
+        (200, '{"data": null}', False),
+        (200, "<html>", False),
+        (401, nodes((True, "ALIVE")), False),
+    ],
+)
+def test_ray_is_up_when_its_node_is(status, body, alive):
+    port = free_port()
+    with subprocess.Popen([sys.executable, "-S", "-c", NODES, str(port), str(status), body]) as child:
+        try:
+            deadline = time.monotonic() + 20
+            while http_status(f"http://127.0.0.1:{port}", {}) is None:
+                assert time.monotonic() < deadline
+            assert node_is_alive(f"http://127.0.0.1:{port}", {}) is alive
+        finally:
+            child.terminate()
 
 
 def test_a_service_that_does_not_answer_leaves_none(state):

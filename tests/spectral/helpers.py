@@ -19,6 +19,7 @@ from distlandscape.spectral.journal import SILENT, Journal, Recurrence
 from distlandscape.spectral.lanczos import Lanczos
 from distlandscape.spectral.sharded import ShardedSpace
 from distlandscape.spectral.space import Basis, Space, Vector
+from distlandscape.studies.journal import RunJournal
 
 DIM = 60
 SPECTRA = {
@@ -136,3 +137,11 @@ class MemoryJournal:
 
     def progress(self, name: str, step: int, note: str) -> None:
         self.notes.append((name, step, note))
+
+
+class Punctual(RunJournal):
+    """Has every step on disk before the next begins, so that a test knows what is there."""
+
+    def commit(self, name: str, basis: Basis, recurrence: Recurrence) -> None:
+        super().commit(name, basis, recurrence)
+        self._wait()

@@ -19,11 +19,11 @@ from distlandscape.record.log import EventLog
 from distlandscape.record.run import Run
 from distlandscape.spectral import slices, spectral_density, top_eigenpairs
 from distlandscape.spectral.driver import TensorSpace
-from distlandscape.spectral.journal import SILENT, Recurrence
+from distlandscape.spectral.journal import SILENT
 from distlandscape.spectral.sharded import ShardedSpace
-from distlandscape.spectral.space import Basis, Space
+from distlandscape.spectral.space import Space
 from distlandscape.studies.journal import Renewed, RunJournal
-from tests.spectral.helpers import DTYPES, Dense, MemoryJournal, Stop, rotated
+from tests.spectral.helpers import DTYPES, Dense, MemoryJournal, Punctual, Stop, rotated
 
 # Copies at both ends, and so far out that the first run ends before rounding has shown them: the check has to add them.
 A = rotated(np.concatenate([np.full(3, 9.0), [6.0, 5.0], np.linspace(-1, 1, 203), [-4.0], np.full(2, -5.0)]))
@@ -50,14 +50,6 @@ def cut_off(work: Work, space: Space, journal: Any, at: int) -> None:
     operator.fail_at = at
     with pytest.raises(Stop):
         work(operator, journal)
-
-
-class Punctual(RunJournal):
-    """Has every step on disk before the next begins, so that a test knows what a crash costs."""
-
-    def commit(self, name: str, basis: Basis, recurrence: Recurrence) -> None:
-        super().commit(name, basis, recurrence)
-        self._wait()
 
 
 @pytest.fixture

@@ -16,14 +16,14 @@ from safetensors.torch import save_file
 from distlandscape.cli.main import main
 from distlandscape.config import load_config
 from distlandscape.models import build_model
-from distlandscape.studies import training_task
+from distlandscape.studies import sweep_plan, training_task
 from distlandscape.studies.context import build_objective, load_data
 from distlandscape.studies.hyperplane import Packs
 from distlandscape.studies.hyperplane_task import perform, prepare
 from distlandscape.studies.plan import plan_study
 from distlandscape.studies.runner import resolve
 from distlandscape.studies.sweep_costs import Part, SweepCosts
-from distlandscape.studies.training_task import pace
+from distlandscape.studies.training_task import Pace, pace
 
 NET = ["data.samples=200", "model.options={hidden: [8]}", "train.steps=6", "runtime.workers=0"]
 PLANES = [*NET, "hyperplane.dims=[2, 8]", "hyperplane.seeds=3", "hyperplane.pack=2", "hyperplane.rounds=1"]
@@ -69,6 +69,21 @@ def test_of_planes_all_seeds_of_all_dimensions_are_counted():
     seconds = {part.name: part.seconds for part in costs.parts if part.trainings == 2}
     assert seconds["dense, d = 8, after 3 steps"] > seconds["dense, d = 8"] > 0
     assert costs.sample_bytes == 200 * (64 * 4 + 8)
+
+
+def test_planes_of_the_network_cost_what_comes_before_them(monkeypatch):
+    """A trajectory is a training in full space first, eigenvectors are passes over the data."""
+    monkeypatch.setattr(sweep_plan, "pace", lambda prepare, steps: Pace(5.0, 0.25, 0.0, 0.0))
+    monkeypatch.setattr(sweep_plan, "measure", lambda *question, seconds: SimpleNamespace(blocks=4, block_seconds=0.5))
+    kinds = "hyperplane.kinds=[dense, trajectory, hessian]"
+    costs = planned("hyperplane", "train.steps=400", "hyperplane.steps=8", "hyperplane.dims=[2]", kinds)
+    seconds = {part.name: part.seconds for part in costs.parts if part.trainings == 2}
+    alone = 5 + 8 * 0.25
+    assert seconds["full space"] == 5 + 400 * 0.25
+    assert seconds["dense, d = 2"] == alone
+    assert seconds["trajectory, d = 2"] == alone + 400 * 0.25
+    assert seconds["hessian, d = 2"] == alone + 2 * 3 * 2 * (4 * 0.5)  # members, passes, dimensions, a pass
+    assert costs.trainings == 3 * (1 + 3 * (1 + 2))
 
 
 @pytest.mark.parametrize(("budget", "trainings"), [(5, 5), (7, 6), (1000, 15)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -18,7 +19,7 @@ def dimensions(views: Sequence[RunView]) -> Overlay | None:
     """Accuracy, loss and success of trainings in planes by dimension."""
     panels = []
     for quantity, label in (("accuracy", "accuracy"), ("loss", "loss"), ("success", "share that succeeds")):
-        found = shared(views, lambda view, quantity=quantity: _sweeps(view, quantity))  # type: ignore[misc]
+        found = shared(views, functools.partial(_sweeps, quantity=quantity))
         limits = (-0.03, 1.03) if quantity != "loss" else None
         log = quantity == "loss" and all_positive(found)
         panels.append(Panel("", label, "dimension of the plane d", found, "log", y_log=log, y_range=limits))

@@ -13,23 +13,12 @@ from distlandscape.report.live.recurrences import lanczos_runs
 from distlandscape.spectral import spectral_density, top_eigenpairs
 from distlandscape.spectral.block import BlockLanczos
 from distlandscape.spectral.driver import TensorSpace
-from distlandscape.spectral.journal import Recurrence
 from distlandscape.spectral.lanczos import Lanczos
-from distlandscape.spectral.space import Basis
-from distlandscape.studies.journal import RunJournal
-from tests.spectral.helpers import Dense, rotated
+from tests.spectral.helpers import Dense, Punctual, rotated
 
 DIM = 60
 A = rotated(np.concatenate([[9.0, 6.0, 5.0], np.linspace(-1, 1, DIM - 5), [-4.0, -5.0]]))
 EPS = float(np.finfo(np.float64).eps)
-
-
-class Punctual(RunJournal):
-    """Has every step in the log before the next begins."""
-
-    def commit(self, name: str, basis: Basis, recurrence: Recurrence) -> None:
-        super().commit(name, basis, recurrence)
-        self._wait()
 
 
 @pytest.fixture
