@@ -21,16 +21,23 @@ def require_second_derivative(objective: Objective) -> None:
     """Differentiate the loss of two samples twice.
 
     Raises:
-        InputError: an operation has no second derivative, or the result is not finite.
+        InputError: an operation has no second derivative, it fails, or the result is not finite.
     """
     x, y = (array[:2] for array in objective.data.block(0))
-    batch = Batch(*objective.tensors(x, y, next(objective.model.parameters()).device), 0)
+    device = next(objective.model.parameters()).device
+    batch = Batch(*objective.tensors(x, y, device, channels_last=True), 0)
     leaves = objective.leaves()
     loss = objective.loss_sum(leaves, batch.x, batch.y)
     if not loss.requires_grad:
         return
     with named_missing_derivative([loss]):
         gradient = torch.autograd.grad(loss, leaves, create_graph=True, allow_unused=True, materialize_grads=True)
+        sparse = next((name for name, g in zip(objective.names, gradient, strict=True) if g.is_sparse), None)
+        if sparse is not None:
+            raise InputError(
+                f"the gradient of {sparse!r} is sparse, and a sparse gradient has no second derivative; call embeddings"
+                " with sparse=False"
+            )
         # A function marked once_differentiable leaves a node that raises when it is reached; but where gradients of
         # chosen tensors are asked for, torch prunes that path and returns a wrong second derivative without a word.
         if any(node.name() == "torch::autograd::Error" for node in graph_nodes(gradient)):
@@ -65,7 +72,10 @@ def named_missing_derivative(outputs: Sequence[Tensor]) -> Iterator[None]:
 
 
 def _sentence(operation: str) -> str:
-    return f"the model or loss uses {operation}, which has no second derivative; replace it by operations that have one"
+    return (
+        f"the model or loss uses {operation}, which has no second derivative; replace it by operations that have one,"
+        " or use distlandscape.runtime.FiniteDifferenceHessian, which is approximate"
+    )
 
 
 def _custom_functions(outputs: Sequence[Tensor]) -> str:

@@ -150,10 +150,7 @@ class Evaluator:
 
         def batch() -> Batch:
             x, y = (array[start : start + self.micro_batch] for array in samples)
-            inputs, targets = objective.tensors(x, y, self.device)
-            if self.plan.channels_last and inputs.ndim == 4:
-                # ``contiguous`` would leave grey images as they are, and all layers behind them too.
-                inputs = inputs.to(memory_format=torch.channels_last)
+            inputs, targets = objective.tensors(x, y, self.device, channels_last=self.plan.channels_last)
             first = block_bounds(objective.data.samples, objective.data.blocks)[block]
             return Batch(inputs, targets, first + start)
 

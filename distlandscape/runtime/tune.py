@@ -71,7 +71,7 @@ def pick(question: Question) -> tuple[ProductPlan, dict[str, float]]:
     inputs, targets = objective.tensors(x, y, device)
     forward = "forward_over_reverse" in q.methods and _forward_is_right(q)
     plans, seconds = {}, {}
-    images = inputs.ndim == 4
+    images = objective.habits.channels_last
     for channels_last in q.layouts if images else q.layouts[:1]:
         laid = inputs.to(memory_format=torch.channels_last) if channels_last and images else inputs
         for method, expected in _seconds(q, Batch(laid, targets, 0), device, forward).items():
