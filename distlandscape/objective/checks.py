@@ -188,7 +188,9 @@ class _Trial:
         ``x.view(n, -1)`` behind a convolution, which torch refuses there, is one reason why not.
         """
         inputs = self._inputs(habits)
-        if inputs.ndim != 4:
+        # Torch's backward of a fractional pooling reads beyond a gradient in that order, and ends the process (2.13).
+        fractional = any(isinstance(module, nn.FractionalMaxPool2d) for module in self._objective.model.modules())
+        if inputs.ndim != 4 or fractional:
             return False
         last = inputs.to(memory_format=torch.channels_last)
         try:
