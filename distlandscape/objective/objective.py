@@ -57,6 +57,7 @@ class Objective:
         InputError: data, weights or options that do not fit; the sentence says which and what to do.
     """
 
+    @torch.inference_mode(False)  # tensors made within it take no gradients, for ever
     def __init__(
         self,
         model: nn.Module,
@@ -79,6 +80,7 @@ class Objective:
         self.weight_decay = float(weight_decay)
         self.data = data if isinstance(data, BlockStore) else _store(data)
         self.dtype = dtype or parameter_dtype(model)
+        self.default_dtype = torch.get_default_dtype()  # of constants that the model makes, in every process
         if self.dtype not in (torch.float32, torch.float64):
             raise InputError(f"dtype {self.dtype} is not supported; choose torch.float32 or torch.float64")
         if norm == "population":
@@ -99,6 +101,16 @@ class Objective:
             f"Objective({type(self.model).__name__}, {self.parameters:,} parameters, {self.samples:,} samples,"
             f" loss {loss}, {str(self.dtype).removeprefix('torch.')})"
         )
+
+    def __copy__(self) -> Objective:
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        return other
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without memory of a device, which another process may not have; the model of a CPU as it is."""
+        on_cpu = all(t.device.type == "cpu" for t in (*self.model.parameters(), *self.model.buffers()))
+        return self.__dict__ if on_cpu else {**self.__dict__, "model": copy.deepcopy(self.model).cpu()}
 
     @property
     def parameters(self) -> int:
@@ -122,6 +134,7 @@ class Objective:
         """Digest of all weights and buffers the loss is computed with."""
         return weights_sha256(self.model)
 
+    @torch.inference_mode(False)
     def with_weights(self, state: Mapping[str, Tensor]) -> Objective:
         """The same objective at other weights and buffers, given as a state dict.
 

@@ -9,6 +9,26 @@ from pathlib import Path
 import torch
 
 MEMINFO = Path("/proc/meminfo")
+MEMORY_ALLOCATION = 2  # code of a torch.AcceleratorError, the same with CUDA and HIP
+NO_MEMORY = (  # what torch's allocator on the CPU says, the drivers' own calls, and the libraries on a GPU
+    "DefaultCPUAllocator",
+    "CUDA out of memory",
+    "HIP out of memory",
+    "CUDA error: out of memory",
+    "HIP error: out of memory",
+    "cudaErrorMemoryAllocation",
+    "hipErrorOutOfMemory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
+    "CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED",
+    "CUSOLVER_STATUS_ALLOC_FAILED",
+    "CUSPARSE_STATUS_ALLOC_FAILED",
+    "CUSPARSE_STATUS_INSUFFICIENT_RESOURCES",
+    "HIPBLAS_STATUS_ALLOC_FAILED",
+    "miopenStatusAllocFailed",
+    "Cuda failure 2 'out of memory'",
+)
 GROUP = Path("/sys/fs/cgroup")  # the limit of a container (version 2), where there is one
 
 
@@ -21,10 +41,12 @@ def available_memory(device: torch.device) -> int | None:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out; torch raises a plain RuntimeError on the CPU."""
+    """Whether an error says that memory ran out; torch's allocators raise a type of their own on GPUs only."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
-    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+    if not isinstance(error, RuntimeError):
+        return False
+    return getattr(error, "error_code", None) == MEMORY_ALLOCATION or any(words in str(error) for words in NO_MEMORY)
 
 
 class Trimmer:
