@@ -13,7 +13,9 @@ from torch.autograd.function import BackwardCFunction
 
 from distlandscape.errors import InputError
 from distlandscape.objective import Batch, Objective
+from distlandscape.objective.failures import told
 
+INSTEAD = "use distlandscape.runtime.FiniteDifferenceHessian, which is approximate"
 NAMED = re.compile(r"derivative for (?:aten::)?'?(\w+)'? is not implemented")
 
 
@@ -55,26 +57,27 @@ def require_second_derivative(objective: Objective) -> None:
 
 @contextlib.contextmanager
 def named_missing_derivative(outputs: Sequence[Tensor]) -> Iterator[None]:
-    """Turn torch's error about a missing second derivative into an InputError that names the operation.
+    """Turn an error of a differentiation into an InputError: one about a missing derivative names the operation.
 
     Args:
         outputs: where the graph that is differentiated ends.
     """
-    try:
-        yield
-    except RuntimeError as error:
-        named = NAMED.search(str(error))
-        if named:
-            raise InputError(_sentence(named[1])) from error
-        if "once_differentiable" in str(error):
-            raise InputError(_sentence(_custom_functions(outputs))) from error
-        raise
+    with told("the model or loss cannot be differentiated", f"replace what raises this, or {INSTEAD}"):
+        try:
+            yield
+        except RuntimeError as error:
+            named = NAMED.search(str(error))
+            if named:
+                raise InputError(_sentence(named[1])) from error
+            if "once_differentiable" in str(error):
+                raise InputError(_sentence(_custom_functions(outputs))) from error
+            raise
 
 
 def _sentence(operation: str) -> str:
     return (
         f"the model or loss uses {operation}, which has no second derivative; replace it by operations that have one,"
-        " or use distlandscape.runtime.FiniteDifferenceHessian, which is approximate"
+        f" or {INSTEAD}"
     )
 
 

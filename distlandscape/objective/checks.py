@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from distlandscape.data.blocks import BlockStore, Samples
 from distlandscape.errors import InputError
+from distlandscape.objective.failures import brief, is_out_of_memory, told
 from distlandscape.objective.losses import mse
-from distlandscape.objective.words import brief
 
 if TYPE_CHECKING:
     from distlandscape.objective.objective import Objective
@@ -36,13 +36,15 @@ class Habits:
         whole: bytes stay whole numbers, which an embedding looks up.
         channels_last: images may come in channels-last order.
         needs_gradients: the forward pass differentiates, and needs gradients to be on.
-        writes: it writes into its samples, or the loss into its targets, and gets copies.
+        writes: the model writes into its samples, and gets copies.
+        loss_writes: the loss writes into logits or targets, and gets copies.
     """
 
     whole: bool = False
     channels_last: bool = False
     needs_gradients: bool = False
     writes: bool = False
+    loss_writes: bool = False
 
 
 def agreement(dtype: torch.dtype) -> float:
@@ -63,13 +65,22 @@ def find_habits(objective: Objective) -> tuple[Habits, int]:
         InputError: the model does not take the samples, its output is no logits or not a function of each sample
             alone, it changes its own weights, or targets and loss do not fit.
     """
+    for count in (ROWS, 2, 1):
+        try:
+            return _habits(objective, min(count, objective.samples))
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+    raise InputError("one sample does not fit into memory; take a smaller model, or a machine with more of it")
+
+
+def _habits(objective: Objective, count: int) -> tuple[Habits, int]:
     data: BlockStore = objective.data
-    count = min(ROWS, data.samples)
     trial = _Trial(objective, *data.take(np.linspace(0, data.samples - 1, count).astype(np.int64)))
     habits, logits = trial.accepted()
     _check_targets(objective, logits.shape[1])
     losses, writes = trial.losses(logits)
-    habits = replace(habits, writes=habits.writes or writes)
+    habits = replace(habits, loss_writes=writes)
     trial.require_one_function(habits, logits, losses)
     return replace(habits, channels_last=trial.takes_channels_last(habits, logits)), int(logits.shape[1])
 
@@ -96,9 +107,11 @@ class _Trial:
             inputs, given = self._inputs(way), self._inputs(way)
             try:
                 out = self._call(way, given)
-            except (InputError, MemoryError, torch.OutOfMemoryError):
+            except InputError:
                 raise
             except Exception as error:  # whatever the user's code raises
+                if is_out_of_memory(error):
+                    raise
                 failures.append(error)
                 continue
             if not isinstance(out, Tensor) or out.ndim != 2 or len(out) != self._n or not out.is_floating_point():
@@ -115,20 +128,14 @@ class _Trial:
         ) from failures[0]
 
     def losses(self, logits: Tensor) -> tuple[Tensor, bool]:
-        """Losses (n,) of all rows together, and whether the loss writes into its targets.
+        """Losses (n,) of all rows together, and whether the loss writes into what it is given.
 
         Raises:
             InputError: the loss does not take logits and targets, or does not give one finite value a sample.
         """
-        targets, given = self._targets(), self._targets()
-        try:
-            values: Any = self._objective.loss(logits, given)
-        except (InputError, MemoryError, torch.OutOfMemoryError):
-            raise
-        except Exception as error:  # whatever the user's code raises
-            raise InputError(
-                f"the loss cannot be computed from these targets ({brief(error)}); give targets that fit"
-            ) from error
+        targets, given, z = self._targets(), self._targets(), logits.clone()
+        with told("the loss cannot be computed from these targets", "give targets that fit"):
+            values: Any = self._objective.loss(z, given)
         if not isinstance(values, Tensor) or values.shape != (self._n,):
             raise InputError(
                 f"the loss must return one value a sample, (n,), not {_described(values)} for n = {self._n}; do not"
@@ -136,7 +143,7 @@ class _Trial:
             )
         if not torch.isfinite(values).all():
             raise InputError(f"the loss of some samples is not finite; {self._where_not_finite()}")
-        return values, not torch.equal(targets, given)
+        return values, not (torch.equal(targets, given) and torch.equal(logits, z))
 
     def require_one_function(self, habits: Habits, logits: Tensor, losses: Tensor) -> None:
         """Raise InputError where logits or losses depend on chance, or on the samples beside: on micro-batches, then.
@@ -169,17 +176,11 @@ class _Trial:
     def _alone(self, habits: Habits, row: int, logits: Tensor) -> tuple[Tensor, Tensor]:
         """Logits of a row in a batch of its own, and the loss of the row's logits in one."""
         inputs, targets = self._inputs(habits)[row : row + 1], self._targets()[row : row + 1]
-        try:
+        what = f"the model or loss takes {self._n} samples together but not one alone"
+        with told(what, "a last micro-batch may hold one: give dimensions to squeeze() and view()"):
             with torch.enable_grad():
                 out: Tensor = self._objective.call(habits, self._leaves, inputs).detach()
-            loss: Tensor = self._objective.loss(logits[row : row + 1], targets)
-        except (InputError, MemoryError, torch.OutOfMemoryError):
-            raise
-        except Exception as error:  # whatever the user's code raises
-            raise InputError(
-                f"the model or loss takes {self._n} samples together but not one alone ({brief(error)}), and a last"
-                " micro-batch may hold one; give dimensions to squeeze() and view()"
-            ) from error
+            loss: Tensor = self._objective.loss(logits[row : row + 1].clone(), targets)
         return out, loss
 
     def takes_channels_last(self, habits: Habits, logits: Tensor) -> bool:
@@ -195,9 +196,9 @@ class _Trial:
         last = inputs.to(memory_format=torch.channels_last)
         try:
             return not _differ(self._call(habits, last), logits) and self._twice_differentiable(habits, last[:2])
-        except (MemoryError, torch.OutOfMemoryError):
-            raise
-        except Exception:  # of the user's code, in this order only; or in the other too, where products will tell
+        except Exception as error:  # of the user's code, in this order only; or in the other too: products will tell
+            if is_out_of_memory(error):
+                raise
             return False
 
     def _twice_differentiable(self, habits: Habits, inputs: Tensor) -> bool:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from distlandscape.data.blocks import BlockStore, Samples
 from distlandscape.errors import InputError
-from distlandscape.objective.words import brief
+from distlandscape.objective.failures import brief
 
 
 def block_store(data: Any) -> BlockStore:

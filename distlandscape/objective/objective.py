@@ -21,12 +21,13 @@ from distlandscape.errors import InputError
 from distlandscape.models.weights import load_weights, weights_sha256
 from distlandscape.objective import norms
 from distlandscape.objective.checks import Habits, find_habits
+from distlandscape.objective.failures import told
 from distlandscape.objective.forward_pass import forward_pass
 from distlandscape.objective.given_data import block_store
-from distlandscape.objective.losses import Loss, mse, resolve_loss
+from distlandscape.objective.losses import Loss, TheirLoss, mse, resolve_loss
 from distlandscape.objective.parameters import places, selected
-from distlandscape.objective.private_copy import NoWeightsOf, detached_copy, private_copy
-from distlandscape.objective.words import brief
+from distlandscape.objective.private_copy import NoWeightsOf, detached_copy, has_history, private_copy
+from distlandscape.objective.switches import measuring
 
 NORMS = ("population", "batch")
 
@@ -63,6 +64,7 @@ class Objective:
         InputError: data, weights or options that do not fit; the sentence says which and what to do.
     """
 
+    @torch.inference_mode(False)  # tensors made within it take no gradients, for ever
     def __init__(
         self,
         model: nn.Module,
@@ -86,6 +88,7 @@ class Objective:
         self.data = block_store(data)
         self.model = private_copy(model, dtype)
         self.dtype = next(p.dtype for p in self.model.parameters() if p.is_floating_point())
+        self.default_dtype = torch.get_default_dtype()  # of constants that the model makes, in every process
         if norm == "population":
             norms.require_running_statistics(self.model)
         self._select(parameters)
@@ -98,7 +101,7 @@ class Objective:
             self._statistics = self._first_samples(norm_samples)
         self._take_theta()
         with NoWeightsOf(model):
-            self.habits, self.outputs = find_habits(self)
+            self._try_out()
 
     def __repr__(self) -> str:
         name = getattr(self.loss, "func", self.loss)
@@ -107,6 +110,18 @@ class Objective:
             f"Objective({type(self.model).__name__}, {self.described_parameters}, {self.samples:,} samples,"
             f" loss {loss}, {str(self.dtype).removeprefix('torch.')})"
         )
+
+    def __copy__(self) -> Objective:
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        return other
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without memory of a device, which another process may not have, and without graphs of earlier passes."""
+        on_cpu = all(t.device.type == "cpu" for t in (*self.model.parameters(), *self.model.buffers()))
+        if on_cpu and not has_history(self.model):
+            return self.__dict__
+        return {**self.__dict__, "model": detached_copy(self.model).cpu()}
 
     @property
     def described_parameters(self) -> str:
@@ -139,6 +154,7 @@ class Objective:
         """Digest of all weights and buffers the loss is computed with."""
         return weights_sha256(self.model)
 
+    @torch.inference_mode(False)
     def with_weights(self, state: Mapping[str, Tensor] | str | Path) -> Objective:
         """The same objective at other weights and buffers, given as a state dict, or as a file that holds one.
 
@@ -151,15 +167,12 @@ class Objective:
             load_weights(other.model, state)
             other._take_theta()
             return other
-        try:
+        with told("the weights do not fit the model", "give weights of this model"):
             other.model.load_state_dict(dict(state))
-        except RuntimeError as error:
-            raise InputError(
-                f"the weights do not fit the model ({brief(error)}); give weights of this model"
-            ) from error
         other._take_theta()
         return other
 
+    @torch.inference_mode(False)
     def with_data(self, data: BlockStore | tuple[Samples, Samples] | tuple[Tensor, Tensor]) -> Objective:
         """The same objective over other samples, a store or (X, y); a statistics batch is taken from these.
 
@@ -170,7 +183,7 @@ class Objective:
         other.data = block_store(data)
         if self._statistics is not None:
             other._statistics = other._first_samples(len(self._statistics))
-        other.habits, other.outputs = find_habits(other)
+        other._try_out()
         return other
 
     def with_parameters(self, parameters: Sequence[str]) -> Objective:
@@ -183,6 +196,12 @@ class Objective:
         other._select(parameters)
         other._take_theta()
         return other
+
+    def _try_out(self) -> None:
+        with measuring(next(self.model.parameters()).device, self.default_dtype):
+            self.habits, self.outputs = find_habits(self)
+        if self.habits.loss_writes:
+            self.loss = TheirLoss(getattr(self.loss, "func", self.loss), copies=True)
 
     def _select(self, patterns: Sequence[str] | None) -> None:
         named = dict(self.model.named_parameters())
@@ -217,7 +236,8 @@ class Objective:
 
     def logits(self, leaves: Sequence[Tensor], x: Tensor) -> Tensor:
         """Logits (n, C) of samples ``x`` (n, …)."""
-        logits: Tensor = self.call(self.habits, leaves, x)
+        with told("the model fails on some samples", "run it on them in plain torch, and correct it"):
+            logits: Tensor = self.call(self.habits, leaves, x)
         return logits
 
     def call(self, habits: Habits, leaves: Sequence[Tensor], x: Tensor) -> Any:

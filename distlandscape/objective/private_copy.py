@@ -13,7 +13,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
 from distlandscape.errors import InputError
-from distlandscape.objective.words import brief
+from distlandscape.objective.failures import brief
 
 COMPLEX = {torch.float32: torch.complex64, torch.float64: torch.complex128}
 
@@ -62,6 +62,11 @@ def detached_copy(model: nn.Module) -> nn.Module:
         if inner is not None:
             memo[id(module)] = copy.deepcopy(inner, memo)
     return copy.deepcopy(model, memo)
+
+
+def has_history(model: nn.Module) -> bool:
+    """Whether modules hold tensors with the graph of a forward pass."""
+    return next(_tensors_with_history(model), None) is not None
 
 
 class NoWeightsOf(TorchFunctionMode):

@@ -83,7 +83,7 @@ class Collective:
             if self._product is None:
                 return None
             objective, function, count, others = self._product
-            zeros = torch.zeros(count, objective.parameters, dtype=objective.dtype)
+            zeros = torch.zeros(count, objective.parameters, dtype=objective.dtype, device="cpu")
             return objective, function, (zeros.numpy(), *others)
 
     def close(self) -> None:

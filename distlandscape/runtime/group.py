@@ -79,7 +79,8 @@ class Group:
             peer = (self.rank - offset) % self.world
             works += [self._group.recv([t], peer, tag) for tag, t in enumerate(incoming[peer]) if t.numel()]
         if self._together:
-            works = [self._group._end_coalescing()]
+            whole = self._group._end_coalescing()
+            works = [] if whole is None else [whole]  # NCCL has no work where nothing was sent
         for work in works:
             work.wait()
 

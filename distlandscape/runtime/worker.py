@@ -11,9 +11,9 @@ import ray
 import torch
 
 from distlandscape.objective import Objective
+from distlandscape.runtime.device import default_device
 from distlandscape.runtime.evaluate import BlockFunction, Evaluator, Sums
 from distlandscape.runtime.group import Membership
-from distlandscape.runtime.local import default_device
 from distlandscape.runtime.memory import Trimmer
 from distlandscape.runtime.plan import ProductPlan
 from distlandscape.runtime.session import node_address

@@ -15,7 +15,7 @@ import torch
 from distlandscape.config import RunConfig
 from distlandscape.data import BlockStore
 from distlandscape.objective import Objective
-from distlandscape.runtime.local import default_device
+from distlandscape.runtime.device import default_device
 from distlandscape.studies.context import build_objective
 from distlandscape.studies.hyperplane_planes import (
     GIVEN,

@@ -12,9 +12,9 @@ import torch
 
 from distlandscape.data import BlockStore
 from distlandscape.runtime import group, shards
+from distlandscape.runtime.device import default_device
 from distlandscape.runtime.evaluate import Evaluator
 from distlandscape.runtime.group import Membership
-from distlandscape.runtime.local import default_device
 
 DIM, DEVICE = 5000, torch.device("meta")
 

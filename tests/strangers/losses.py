@@ -57,6 +57,17 @@ def writes_targets(z, y):
     return nn.functional.cross_entropy(z, y, reduction="none")
 
 
+def counts_down(z, y):
+    """Writes into both, so that it would give something else the next time."""
+    y -= 1
+    z -= z.detach().amax(1, keepdim=True)
+    return nn.functional.cross_entropy(z, y.clamp(min=0), reduction="none")
+
+
+def counted_down(z, y):
+    return nn.functional.cross_entropy(z, (y - 1).clamp(min=0), reduction="none")
+
+
 def focal(z, y):
     p = z.softmax(1).gather(1, y[:, None])[:, 0]
     return -((1 - p) ** 2) * p.log()
@@ -128,6 +139,7 @@ ROWS = {
     "contrastive": Row(mlp(), (X, Y), contrastive, sentence="loss depends on the other samples.*contrastive"),
     "class-balanced in the batch": Row(mlp(), (X, Y), balanced, sentence="loss depends on the other samples"),
     "writes into its targets": Row(mlp(), (X, Y), writes_targets, oracle_loss=lambda z, y: soft(z, y)),
+    "writes into logits and targets": Row(mlp(), (X, Y), counts_down, oracle_loss=counted_down),
     "logarithm of zero": Row(mlp(), (X, Y), logarithm_of_zero, sentence="not finite"),
     "a loss that fails": Row(mlp(), (X, Y), fails, sentence="cannot be computed"),
     "unknown name": Row(mlp(), (X, Y), "mse_loss", sentence="known: cross_entropy, mse"),
