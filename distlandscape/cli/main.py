@@ -73,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError as error:
         if not _reader_has_ended():
             return _unexpected(error)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what Python still wants to flush when it ends
+        _write_nowhere(1)
         return CLOSED_PIPE
     except InputError as error:
         return _fail(str(error), BAD_INPUT)
@@ -115,8 +115,18 @@ def _unexpected(error: Exception) -> int:
 
 
 def _fail(sentence: str, code: int) -> int:
-    print(f"distlandscape: {' '.join(sentence.split())}", file=sys.stderr)
+    try:
+        print(f"distlandscape: {' '.join(sentence.split())}", file=sys.stderr, flush=True)
+    except BrokenPipeError:  # then nobody reads it, and the code has to do
+        _write_nowhere(2)
     return code
+
+
+def _write_nowhere(descriptor: int) -> None:
+    """What Python still wants to flush there when it ends is dropped, instead of a traceback at the very end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, descriptor)
+    os.close(nowhere)
 
 
 if __name__ == "__main__":
