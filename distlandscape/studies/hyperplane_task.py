@@ -10,9 +10,12 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from distlandscape.config import RunConfig
+from distlandscape.config.studies import HyperplaneConfig
 from distlandscape.data import BlockStore
 from distlandscape.objective import Objective
 from distlandscape.runtime.local import default_device
@@ -78,6 +81,7 @@ def prepare(task: PackTask) -> PackTraining:
     """The pack with its networks, planes and samples, ready to begin."""
     c, h = task.config, task.config.hyperplane
     store, rows, held_out = training_samples(task.train, task.test, h.hold_out)
+    evaluated = rows if h.evaluate_on == "train" else held_out
     test = BlockStore.open(task.test[0]) if task.test is not None else None
     objectives = [build_objective(_seeded(c, seed), store, test) for seed in task.seeds]
     assert c.train.steps is not None, "the runner resolves train.steps"
@@ -92,7 +96,7 @@ def prepare(task: PackTask) -> PackTraining:
         evaluate_every=h.evaluate_every,
     )
     if task.kind == FULL:
-        return PackTraining(objectives, None, task.seeds, rows, held_out, full)
+        return PackTraining(objectives, None, task.seeds, rows, evaluated, full)
     confined = Recipe(
         steps=h.steps or c.train.steps,
         learning_rate=h.learning_rate,
@@ -107,7 +111,7 @@ def prepare(task: PackTask) -> PackTraining:
     burn_in = full if task.burn_in else None
     planes, made, why = _planes(task, objectives, rows, full, default_device())
     return PackTraining(
-        objectives, planes, task.seeds, rows, held_out, confined, burn_in, task.burn_in, made=made, why=why
+        objectives, planes, task.seeds, rows, evaluated, confined, burn_in, task.burn_in, made=made, why=why
     )
 
 
@@ -135,6 +139,19 @@ def training_samples(
     kept = held_out_samples(len(rows), hold_out)
     cut = len(rows) - kept  # the store's order is a random one already
     return store, AllRows(rows.x[:cut], rows.y[:cut]), AllRows(rows.x[cut:], rows.y[cut:])
+
+
+def evaluated_labels(data: BlockStore, test: BlockStore | None, h: HyperplaneConfig) -> npt.NDArray[np.generic]:
+    """Labels of the samples that the trainings are evaluated on; reads no samples."""
+    if test is not None and h.evaluate_on == "test":
+        return _labels(test)
+    labels = _labels(data)
+    cut = len(labels) - (held_out_samples(len(labels), h.hold_out) if test is None else 0)
+    return labels[:cut] if h.evaluate_on == "train" else labels[cut:]
+
+
+def _labels(store: BlockStore) -> npt.NDArray[np.generic]:
+    return np.concatenate([store.block(index)[1] for index in range(store.blocks)])
 
 
 def held_out_samples(samples: int, share: float) -> int:
