@@ -16,7 +16,7 @@ from distlandscape.runtime.runner import Runner
 from distlandscape.studies.chance import Chance
 from distlandscape.studies.hyperplane_planes import TRAJECTORY, check_given, trajectory_steps
 from distlandscape.studies.hyperplane_tables import SHARE, accuracies_of, baseline_of, threshold_of, write_tables
-from distlandscape.studies.hyperplane_task import FULL, PackTask, evaluated_labels, held_out_samples, perform
+from distlandscape.studies.hyperplane_task import FULL, PackTask, evaluated_labels, perform, require_training_samples
 from distlandscape.studies.intrinsic import Crossing, crossing, next_dims
 from distlandscape.studies.progress import Progress
 from distlandscape.studies.provenance import described_model
@@ -59,8 +59,7 @@ def check(config: RunConfig, objective: Objective) -> None:
             f"hyperplane.budget_trainings={h.budget_trainings} allows no comparison: the full space takes {h.seeds} and"
             f" the first plane {least}; raise it"
         )
-    if objective.samples - held_out_samples(objective.samples, h.hold_out) < 1:
-        raise InputError(f"data.samples={objective.samples} leaves none to train on; give more samples")
+    require_training_samples(objective.samples, "hyperplane.hold_out", h.hold_out)
 
 
 def coarse_grid(config: RunConfig, parameters: int, series: Series) -> list[int]:
@@ -112,7 +111,7 @@ def measure(
     level, nothing = threshold_of(baseline, chance), _nothing_to_reach(chance, baseline, h.evaluate_on)
     held_out = "the test split" if test is not None else f"the last {h.hold_out:.0%} of the samples"
     return {
-        "status": _status(found[series[0]][0], sweep.exhausted, nothing),
+        "status": _status(found[series[0]][0], sweep.exhausted, nothing, max(dims[series[0]]), P),
         "d_int90": _told(found[series[0]][0], baseline, level),
         "target": None if h.target_accuracy is None else _told(found[series[0]][-1], baseline, h.target_accuracy),
         "series": [
@@ -207,12 +206,13 @@ def _nothing_to_reach(chance: Chance, baseline: list[float], evaluated_on: str) 
     return f"{why}; if the labels can be predicted, {more}; {learnt}"
 
 
-def _status(found: Crossing, exhausted: bool, nothing: str) -> str:
+def _status(found: Crossing, exhausted: bool, nothing: str, largest: int, parameters: int) -> str:
     budget = "; the budget ended first" if exhausted else ""
     if nothing:
         return f"nothing to reach{budget}: {nothing}"
     if found.at is None:
-        return f"no dimension reached 90 % of the baseline{budget}: add larger hyperplane.dims, or train for longer"
-    if found.below is None:
+        larger = "add larger hyperplane.dims, or " if largest < parameters else ""
+        return f"no dimension reached 90 % of the baseline{budget}: {larger}train for longer (hyperplane.steps)"
+    if found.below is None and found.at > 1:
         return f"the smallest dimension already reaches 90 % of the baseline{budget}: add smaller hyperplane.dims"
     return "done"

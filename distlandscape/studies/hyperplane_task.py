@@ -17,6 +17,8 @@ import torch
 from distlandscape.config import RunConfig
 from distlandscape.config.studies import HyperplaneConfig
 from distlandscape.data import BlockStore
+from distlandscape.display import counted
+from distlandscape.errors import InputError
 from distlandscape.objective import Objective
 from distlandscape.runtime.local import default_device
 from distlandscape.studies.context import build_objective
@@ -157,6 +159,13 @@ def _labels(store: BlockStore) -> npt.NDArray[np.generic]:
 def held_out_samples(samples: int, share: float) -> int:
     """How many of the samples are kept for testing, at least one."""
     return max(1, round(share * samples))
+
+
+def require_training_samples(samples: int, key: str, share: float) -> None:
+    """Raise InputError where all samples are held out; ``key`` names the share in the configuration."""
+    if held_out_samples(samples, share) >= samples:
+        remedy = "raise data.samples" if samples == 1 else f"lower {key}"
+        raise InputError(f"{key}={share:g} of {counted(samples, 'sample')} leaves none to train on; {remedy}")
 
 
 def _seeded(config: RunConfig, seed: int) -> RunConfig:
