@@ -112,7 +112,7 @@ def run_study(study: str, config: RunConfig, out: Path, make_page: MakePage, dra
     if timings is not None:
         identity["tuned"] = timings
     digests = {"data": stores.measured.digest, "config": config.digest()}
-    identity |= {"stores": stores.identity(), "digests": digests}
+    identity |= {"stores": stores.identity(), "digests": digests, "parameters": objective.parameters}
     run = Run.create(out, study, config.model_dump(mode="json"), identity)
     if study in SWEEPS:
         return _sweep(run, config, objective, stores, make_page, draw)
