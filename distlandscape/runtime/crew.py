@@ -103,9 +103,14 @@ class Crew:
         return list(self._coming)
 
     def admit(self, ready: Sequence[Any] = ()) -> list[Member]:
-        """Take in workers that came up; those of ``ready``, or whoever is there by now."""
+        """Take in workers that came up; those of ``ready``, or whoever is there by now.
+
+        Raises:
+            InputError: a worker cannot use the GPU that is reserved for it.
+            WorkerFailure: workers die before they are ready.
+        """
         import ray
-        from ray.exceptions import RayActorError
+        from ray.exceptions import RayActorError, RayTaskError
 
         if not self._coming:
             return []
@@ -122,6 +127,8 @@ class Crew:
                     raise WorkerFailure(f"workers die before they are ready: {error}") from error
                 self._call_up(number)
                 continue
+            except RayTaskError as error:
+                raise error.cause or error from error
             self._stillborn = 0
             new.append(Member(actor, number, host, pid, node, device))
         self.members = sorted([*self.members, *new], key=lambda member: member.number)

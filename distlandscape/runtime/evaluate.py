@@ -49,6 +49,10 @@ def halved(error: OutOfMemory) -> int:
     return error.samples // 2
 
 
+class PeerFailed(RuntimeError):
+    """Another rank failed; its error says why."""
+
+
 class Evaluator:
     """Computes subtree sums; re-uses its buffers, because fresh large ones cost more than the additions.
 
@@ -67,6 +71,7 @@ class Evaluator:
         threads: int | None = None,
     ) -> None:
         self.device, self.threads = device, threads
+        self.cancelled = False  # set by another thread: nobody waits for the pass any more
         self.plan = plan if plan is not None else ProductPlan()
         self.kept = Kept(device, self.plan.memory)
         self._placed = Placed(device)
@@ -140,6 +145,8 @@ class Evaluator:
         x, y = objective.data.block(block)
         total: Totals | None = None
         for start in range(0, len(x), self.micro_batch):
+            if self.cancelled:
+                raise PeerFailed("another worker failed in this pass")
             try:
                 part = self._part(objective, function, arrays, block, start, (x, y))
             except (MemoryError, RuntimeError) as error:

@@ -38,7 +38,7 @@ class Pool:
     Args:
         workers: number of actors; where nodes are lost the pool goes on with fewer, and takes up new ones.
         cpus_per_worker: CPUs reserved for each.
-        gpus_per_worker: GPUs reserved for each.
+        gpus_per_worker: GPUs reserved for each, at most 1; 0: they compute on CPUs.
         threads: torch threads of each; None: the CPUs it has. Equal bits are promised at equal threads.
         transport: "store": vectors in the driver; "collective": vectors and bases sharded over the workers.
         micro_batch: samples at a time; None: a fixed rule by device type.
@@ -47,7 +47,8 @@ class Pool:
 
     Raises:
         InputError: sizes below 1, an unknown transport, a RAY_ADDRESS that cannot be joined, a cluster too small for
-            the workers, or anything computed before the pool is entered or after it is left.
+            the workers, a GPU that is reserved and torch cannot use, or anything computed before the pool is entered
+            or after it is left.
         WorkerFailure: workers cannot be started, or keep dying on the same blocks.
     """
 
@@ -71,6 +72,11 @@ class Pool:
             raise InputError(
                 f"cpus_per_worker={cpus_per_worker} must be positive and gpus_per_worker={gpus_per_worker} not"
                 " negative; correct them"
+            )
+        if gpus_per_worker > 1:
+            raise InputError(
+                f"gpus_per_worker={gpus_per_worker} is too many, as a worker computes on one GPU; start more workers,"
+                " with one each"
             )
         check_sizes(threads=threads, micro_batch=micro_batch)
         self.workers, self.transport = workers, transport

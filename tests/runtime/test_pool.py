@@ -196,6 +196,7 @@ BAD_SIZES = [
     {"transport": "pigeon"},
     {"cpus_per_worker": 0},
     {"gpus_per_worker": -1},
+    {"gpus_per_worker": 2},
     {"gpus_per_worker": 0.5, "transport": "collective"},
     {"threads": 0},
     {"micro_batch": 0},
