@@ -16,6 +16,7 @@ from distlandscape.report.html import png_uri, render_page
 from distlandscape.report.numbers import as_known, number, with_error
 from distlandscape.report.pages import study_page
 from distlandscape.report.tables import Measured, Pairs, RunView
+from distlandscape.results import convergence_words
 
 SHOWN = 10  # rows of the first table; the others are folded away
 TRUST = {
@@ -92,7 +93,9 @@ def _size(view: RunView) -> list[str]:
 
 
 def _rows(pairs: Pairs) -> list[dict[str, Any]]:
-    columns = zip(pairs.ranks, pairs.values, pairs.residuals, pairs.relative, pairs.converged, strict=True)
+    columns = zip(
+        pairs.ranks, pairs.values, pairs.residuals, pairs.relative, pairs.converged, pairs.at_rounding, strict=True
+    )
     return [
         {
             "rank": int(rank),
@@ -100,8 +103,9 @@ def _rows(pairs: Pairs) -> list[dict[str, Any]]:
             "residual": number(residual, 2),
             "relative": number(relative, 2),
             "converged": bool(converged),
+            "verdict": convergence_words(bool(converged), bool(at_rounding), float(relative)),
         }
-        for rank, value, residual, relative, converged in columns
+        for rank, value, residual, relative, converged, at_rounding in columns
     ]
 
 
