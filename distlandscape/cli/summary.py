@@ -44,7 +44,9 @@ def _spectrum(result: dict[str, Any]) -> list[str]:
 
 def _marks(result: dict[str, Any]) -> list[str]:
     """What to say behind each pair that did not simply converge."""
-    pairs = zip(result["converged"], result["at_rounding"], result["relative"], strict=True)
+    good = result["converged"]
+    unmarked = [False] * len(good)  # in results of runs before there were marks
+    pairs = zip(good, result.get("at_rounding", unmarked), result.get("relative", unmarked), strict=True)
     words = [convergence_words(good, rounding, math.inf if ratio is None else ratio) for good, rounding, ratio in pairs]
     return ["" if word == "yes" else f"  {'not converged' if word == 'no' else word}" for word in words]
 
