@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from scipy.special import stdtrit
 
+from distlandscape.convergence import convergence_words
 from distlandscape.display import Displayed, Shown, counted, shortened
 
 if TYPE_CHECKING:
@@ -156,15 +157,6 @@ class Eigenpairs(Displayed):
                 ("copies", f"{trust.missed_copies}{missed}"),
             ],
         )
-
-
-def convergence_words(converged: bool, at_rounding: bool, relative: float) -> str:
-    """Whether a pair converged, in a table for people: what rounding alone accepts is marked, with residual/|λ|."""
-    if not converged:
-        return "no"
-    if not at_rounding:
-        return "yes"
-    return "zero to rounding" if relative > 1 else f"at rounding level, residual/|λ| {relative:.1g}"
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -6,7 +6,7 @@ import math
 import shlex
 from typing import Any
 
-from distlandscape.results import convergence_words
+from distlandscape.convergence import convergence_words
 
 
 def summary_lines(study: str, result: dict[str, Any]) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from distlandscape.convergence import convergence_words
 from distlandscape.display import counted
 from distlandscape.record.mlflow_values import redact
 from distlandscape.report import story, words
@@ -16,7 +17,6 @@ from distlandscape.report.html import png_uri, render_page
 from distlandscape.report.numbers import as_known, number, with_error
 from distlandscape.report.pages import study_page
 from distlandscape.report.tables import Measured, Pairs, RunView
-from distlandscape.results import convergence_words
 
 SHOWN = 10  # rows of the first table; the others are folded away
 TRUST = {

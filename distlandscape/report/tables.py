@@ -10,13 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from distlandscape.convergence import FLOOR
 from distlandscape.record.run import Run
 
 Array = npt.NDArray[np.float64]
-
-# Residuals are admissible down to this multiple of eps·‖H‖, whatever the tolerance.
-FLOOR = 30.0
-
 
 OPERATORS = {  # names and symbols
     "hessian": ("Hessian", "H"),

@@ -18,7 +18,7 @@ from distlandscape.spectral.journal import Journal
 from distlandscape.spectral.lanczos import Lanczos, Ritz
 from distlandscape.spectral.sides import ACCEPTED, Edge, Side
 from distlandscape.spectral.space import Array, Operator, Space, Vector
-from distlandscape.spectral.stopping import AIM, due
+from distlandscape.spectral.stopping import due, residual_aims
 
 CHECK = 2**61  # probe numbers of the check's start vectors
 
@@ -144,7 +144,7 @@ def _merge(pairs: Pairs, run: Lanczos, verdict: _Verdict, trust: Trust, tol: flo
         np.concatenate([pairs.residuals, found.residuals]),
         np.concatenate([pairs.inherited, found.inherited]),
     )
-    if np.any(found.inherited > np.maximum(tol * np.abs(found.values), AIM * space.eps * trust.norm) / 2):
+    if np.any(found.inherited > residual_aims(found.values, tol, space.eps, trust.norm) / 2):
         both = _decoupled(both, leaks, np.hypot(ritz.outside[missed], defect), space)
     order = np.argsort(-both.values, kind="stable")
     kept = np.concatenate([order[:top], order[len(order) - low :]])

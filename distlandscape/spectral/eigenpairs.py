@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from distlandscape.convergence import convergence
 from distlandscape.errors import InputError
 from distlandscape.results import Eigenpairs, Trust
 from distlandscape.spectral.block import BlockLanczos
@@ -20,7 +21,7 @@ from distlandscape.spectral.lanczos import Lanczos
 from distlandscape.spectral.rows import SpaceRows
 from distlandscape.spectral.space import Operator
 from distlandscape.spectral.status import converged_words, status_words
-from distlandscape.spectral.stopping import convergence, due, residual_bounds, residual_targets
+from distlandscape.spectral.stopping import due, residual_bounds, residual_targets
 from distlandscape.spectral.warm import fresh_seed, warm_vector
 from distlandscape.spectral.watch import watched
 

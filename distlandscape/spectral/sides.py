@@ -8,7 +8,7 @@ import numpy as np
 
 from distlandscape.spectral.lanczos import Lanczos, Ritz
 from distlandscape.spectral.share import log_probability
-from distlandscape.spectral.stopping import AIM, residual_bounds
+from distlandscape.spectral.stopping import residual_aims, residual_bounds
 
 ACCEPTED = 1e-3  # probability of a missed copy at which the check is content; 4/3 of it after breakdowns, see share.py
 RESOLUTION = 1e-2  # of ‖H‖ beyond the edge: what lies further out is excluded at that probability in any case
@@ -53,7 +53,7 @@ class Side:
     def __init__(self, ritz: Ritz, tol: float, eps: float, norm: float, edge: Edge) -> None:
         # What leaks into the pairs found before is as large as they left it, and no step of this run makes it smaller:
         # what is more than half of the bound is taken out when they are put together.
-        aims = np.maximum(tol * np.abs(ritz.values), AIM * eps * norm)
+        aims = residual_aims(ritz.values, tol, eps, norm)
         self._good = np.hypot(ritz.outside, np.minimum(np.linalg.norm(ritz.leaks, axis=0), aims / 2)) <= aims
         self.edge, outwards = edge, edge.sign * ritz.values
         self.beyond = [int(j) for j in np.flatnonzero(outwards - edge.sign * edge.value > edge.slack)]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from distlandscape.convergence import FLOOR
 from distlandscape.results import Trust
 from distlandscape.spectral.copies import Outcome, Pairs
-from distlandscape.spectral.stopping import FLOOR, residual_bounds
+from distlandscape.spectral.stopping import residual_bounds
 
 
 def status_words(

@@ -10,10 +10,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from distlandscape.convergence import FLOOR
 from distlandscape.errors import InputError
 from distlandscape.results import Eigenpairs
 from distlandscape.spectral import confinement, eigenpairs, overlap, spectral_density, top_eigenpairs, trace
-from distlandscape.spectral.stopping import BREAKDOWN, FLOOR
+from distlandscape.spectral.stopping import BREAKDOWN
 from tests.spectral.helpers import DTYPES, Array, Dense, MemoryJournal, eps, rotated, spaces
 
 TOL = 1e-8

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 import torch
 
+from distlandscape.convergence import FLOOR, convergence, convergence_words
 from distlandscape.errors import InputError
-from distlandscape.results import Trust, convergence_words
+from distlandscape.results import Trust
 from distlandscape.spectral import frobenius_norm, index, spectral_density, top_eigenpairs, trace
 from distlandscape.spectral.copies import Outcome, Pairs
 from distlandscape.spectral.plane import plane_curvature
 from distlandscape.spectral.sharpness import rescaled_trace
 from distlandscape.spectral.status import status_words
-from distlandscape.spectral.stopping import FLOOR, convergence
 from tests.spectral.helpers import DTYPES, Array, Dense, eps, rotated
 
 LOW_RANK = np.concatenate([np.linspace(1, 3, 8), np.zeros(492)])

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from distlandscape.convergence import convergence
 from distlandscape.record.run import Run
 from distlandscape.report.live.recurrences import LanczosRun, Ritz, lanczos_runs
 from distlandscape.report.tables import Array, Pairs, RunView
-from distlandscape.spectral.stopping import convergence
 
 WANTED = "main"  # the Lanczos run of a stage that looks for the wanted pairs; others check them, or draw densities
 SAMPLES = 40  # looks back at the course of convergence, about
