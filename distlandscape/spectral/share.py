@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from distlandscape.spectral.space import Array
 from distlandscape.spectral.stopping import BREAKDOWN
 
 if TYPE_CHECKING:
@@ -48,8 +49,14 @@ def log_probability(run: Lanczos, point: float) -> float:
     starts is to ask more often, so that of n counts 4ⁿ⁻¹-fold: all together err at most 4/3 times as often as the
     first alone may.
     """
-    logs = [min(0.0, 0.5 * (np.log(2 * run.operator.space.dim / np.pi) + share)) for share in log_shares(run, point)]
-    return float(min(0.0, *(n * max(logs[:n]) + (n - 1) * np.log(4) for n in range(1, len(logs) + 1))))
+    return together(np.array(log_shares(run, point)), run.operator.space.dim)
+
+
+def together(log_shares_N: Array, dim: int) -> float:
+    """Logarithm of that bound from those of N starts in so many dimensions."""
+    logs = np.minimum(0.0, 0.5 * (np.log(2 * dim / np.pi) + log_shares_N))
+    others = np.arange(len(logs))
+    return float(min(0.0, *((others + 1) * np.maximum.accumulate(logs) + others * np.log(4))))
 
 
 def heights(run: Lanczos, point: float) -> tuple[list[float], float]:

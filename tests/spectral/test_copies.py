@@ -17,7 +17,7 @@ from distlandscape.spectral.driver import TensorSpace
 from distlandscape.spectral.journal import SILENT
 from distlandscape.spectral.lanczos import Lanczos
 from distlandscape.spectral.probes import probe_entries
-from distlandscape.spectral.share import log_share
+from distlandscape.spectral.share import log_share, log_shares, together
 from distlandscape.spectral.sides import ACCEPTED
 from tests.spectral.helpers import DTYPES, Array, Dense, MemoryJournal, eps, rotated, run_lanczos
 from tests.spectral.test_eigenpairs import check_verdicts
@@ -88,6 +88,48 @@ def test_the_bound_holds_across_restarts(
         for point in set(points) - shown:
             share = float(np.sum((vectors[:, np.abs(exact - point) < 1e-6].T @ start) ** 2))
             assert np.log(share) <= log_share(run, point) + 1e-6
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([-9.0, -1.0, 0.0, 0.3, 2.0, 7.0]), st.integers(1, 9)), min_size=2, max_size=5),
+    st.integers(0, 2**32 - 1),
+    st.sampled_from([None, 6]),
+)
+@settings(max_examples=100, deadline=None)
+def test_each_start_has_a_bound_of_its_own(groups: list[Any], seed: int, room: int | None) -> None:
+    """A fresh vector goes on after a breakdown: its components along what has not shown are bounded like the first's."""
+    values = np.concatenate([np.full(count, centre) for centre, count in groups])
+    operator = Dense(rotated(values, seed % 997))
+    exact, vectors = np.linalg.eigh(operator.A)
+    points = [float(value) for value in np.unique(values)]
+    run = Lanczos(operator, 40, seed, room=room, watched=points)
+    starts, shown = [operator.space.to_numpy(run.basis[0])], set[float]()
+    while not run.full:
+        if run.crowded:
+            run.make_room(1, 1)
+        run.step()
+        if run.recurrence.betas[-1] == 0 and not run.exhausted:
+            starts.append(operator.space.to_numpy(run.basis[-1]))
+        shown |= {point for point in points if np.abs(run.ritz().values - point).min() < 1e-3}
+        for point in set(points) - shown:
+            logs = log_shares(run, point)
+            assert len(logs) >= len(starts)
+            for start, log in zip(starts, logs, strict=False):
+                share = float(np.sum((vectors[:, np.abs(exact - point) < 1e-6].T @ start) ** 2))
+                assert np.log(max(share, 1e-300)) <= log + 1e-6
+
+
+def test_starts_asked_one_after_another_err_as_seldom_as_stated() -> None:
+    """Bounds that are attained, P = 50: how often any number of starts up to eight claims less than a level."""
+    rng, dim, count, level = np.random.default_rng(0), 50, 40_000, 0.01
+    starts = rng.standard_normal((8, dim, count))
+    logs = np.log(starts[:, 0] ** 2 / (starts**2).sum(1))
+    claims = np.array([together(logs[:, i], dim) for i in range(count)])
+    sd = np.sqrt(level / count)
+    assert (claims <= np.log(level)).mean() <= 4 / 3 * level + 4 * sd
+    # To multiply the probabilities would claim it nearly always.
+    products = np.minimum(0, 0.5 * (np.log(2 * dim / np.pi) + logs)).sum(0)
+    assert (products <= np.log(level)).mean() > 0.5
 
 
 def test_restarts_lose_little_of_the_bound() -> None:
