@@ -18,7 +18,7 @@ from distlandscape.spectral.journal import Recurrence, Restart
 from distlandscape.spectral.space import Basis, Pending
 
 
-def _restart(**kept: Any) -> Restart:
+def restart_of(**kept: Any) -> Restart:
     """A restart as the log has it; one of an earlier version counts no starts but the first."""
     if "ended" not in kept:
         first, closed = kept["heights"], kept["closed"]
@@ -78,7 +78,7 @@ class RunJournal:
                 raise InputError(f"{file} is missing or was changed after the run wrote it; start the study again")
         restart = lines[0]["restart"]
         recurrence = Recurrence(
-            symmetry=lines[-1]["symmetry"], restart=_restart(**restart) if restart is not None else None
+            symmetry=lines[-1]["symmetry"], restart=restart_of(**restart) if restart is not None else None
         )
         for line in lines:
             recurrence.alphas += line["alphas"]

@@ -97,7 +97,7 @@ def test_the_bound_holds_across_restarts(
 )
 @settings(max_examples=100, deadline=None)
 def test_each_start_has_a_bound_of_its_own(groups: list[Any], seed: int, room: int | None) -> None:
-    """A fresh vector goes on after a breakdown: its components along what has not shown are bounded like the first's."""
+    """A fresh vector follows a breakdown: its components along what has not shown are bounded like the first's."""
     values = np.concatenate([np.full(count, centre) for centre, count in groups])
     operator = Dense(rotated(values, seed % 997))
     exact, vectors = np.linalg.eigh(operator.A)
