@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from scipy.special import stdtrit
 
+from distlandscape.convergence import convergence_words
 from distlandscape.display import Displayed, Shown, counted, shortened
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class Eigenpairs(Displayed):
         eigenvalues: (k,) descending, of the mean loss over samples.
         eigenvectors: (k, P) orthonormal rows, a tensor unless they were left where the workers keep them.
         residuals: (k,) bounds on ‖Hv − λv‖.
-        converged: (k,) whether each residual met tol·|λ|.
+        converged: (k,) whether each residual met tol·|λ|, or what rounding leaves of it: see ``at_rounding``.
         top: how many of the k come from the upper end (the rest are the lowest).
         status: "converged", or what is missing and the remedy.
         steps: Lanczos steps taken.
@@ -78,8 +79,25 @@ class Eigenpairs(Displayed):
     seed: int
     trust: Trust
 
+    @property
+    def relative(self) -> Array:
+        """(k,) residuals over |λ|: 0 where both are 0, infinite where λ alone is."""
+        sizes = np.abs(self.eigenvalues)
+        ratios = np.full(len(sizes), np.inf)
+        np.divide(self.residuals, sizes, out=ratios, where=sizes > 0)
+        return np.where(self.residuals > 0, ratios, 0.0)
+
+    @property
+    def at_rounding(self) -> npt.NDArray[np.bool_]:
+        """(k,) whether a pair counts as converged at rounding level alone.
+
+        Its residual is above tol·|λ|, and within 30·eps·‖H‖, less than which the precision does not resolve. Where it
+        is above |λ| too, the eigenvalue is zero to rounding.
+        """
+        return self.converged & (self.residuals > self.tol * np.abs(self.eigenvalues))
+
     def to_table(self) -> pa.Table:
-        """One row a pair: end, index, eigenvalue, residual, converged."""
+        """One row a pair: end, index, eigenvalue, residual, residual over |eigenvalue|, converged, at_rounding."""
         k, low = self.top, len(self.eigenvalues) - self.top
         return pa.table(
             {
@@ -87,7 +105,9 @@ class Eigenpairs(Displayed):
                 "index": list(range(k)) + list(range(low - 1, -1, -1)),
                 "eigenvalue": self.eigenvalues,
                 "residual": self.residuals,
+                "relative": self.relative,
                 "converged": self.converged,
+                "at_rounding": self.at_rounding,
             }
         )
 
@@ -102,12 +122,26 @@ class Eigenpairs(Displayed):
         """
         return _draw("eigenpairs", self, axes)
 
+    def marks(self) -> dict[str, list[Any]]:
+        """Plain lists for JSON: converged, at_rounding, and relative with None for infinite."""
+        return {
+            "converged": self.converged.tolist(),
+            "at_rounding": self.at_rounding.tolist(),
+            "relative": [float(ratio) if math.isfinite(ratio) else None for ratio in self.relative],
+        }
+
+    def _verdicts(self) -> list[str]:
+        columns = zip(self.converged, self.at_rounding, self.relative, strict=True)
+        return [convergence_words(bool(good), bool(rounding), float(ratio)) for good, rounding, ratio in columns]
+
     def _shown(self) -> Shown:
         low = len(self.eigenvalues) - self.top
         names = [f"λ{i + 1}" for i in range(self.top)] + [f"λ−{low - i}" for i in range(low)]
         cells = [
-            (name, f"{value:.6g}", f"{residual:.1e}", "yes" if good else "no")
-            for name, value, residual, good in zip(names, self.eigenvalues, self.residuals, self.converged, strict=True)
+            (name, f"{value:.6g}", f"{residual:.1e}", verdict)
+            for name, value, residual, verdict in zip(
+                names, self.eigenvalues, self.residuals, self._verdicts(), strict=True
+            )
         ]
         trust = self.trust
         missed = (

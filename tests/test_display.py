@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 import sys
 import types
@@ -16,6 +17,7 @@ from matplotlib import pyplot as plt
 from torch import nn
 
 import distlandscape as dl
+from distlandscape.cli.summary import summary_lines
 from distlandscape.display import SHOWN, shortened
 from distlandscape.results import Estimate, Index
 from distlandscape.spectral import watch
@@ -65,6 +67,36 @@ def test_what_did_not_converge_is_marked(pairs):
     assert "16 of 17 converged" in text.splitlines()[0]
     assert re.search(r"λ2 .* no$", text, flags=re.MULTILINE)
     assert "raise max_steps" in text
+
+
+def test_what_rounding_alone_accepts_is_marked_everywhere(pairs):
+    values, residuals = pairs.eigenvalues.copy(), pairs.residuals.copy()
+    values[-1], residuals[-1], residuals[-2] = 0.0, 1e-16, 0.03 * abs(values[-2])
+    marked = replace(pairs, eigenvalues=values, residuals=residuals, converged=np.ones(len(values), dtype=bool))
+    for shown in (repr(marked), marked._repr_html_()):
+        assert shown.count("at rounding level, residual/|λ| 0.03") == 1
+        assert shown.count("zero to rounding") == 1
+    table, marks = marked.to_table().to_pydict(), marked.marks()
+    assert table["at_rounding"][-2:] == marks["at_rounding"][-2:] == [True, True]
+    assert table["relative"][-2:] == pytest.approx([0.03, np.inf])
+    assert marks["relative"][-2:] == [pytest.approx(0.03), None]
+    json.dumps(marks, allow_nan=False)
+    names = ("operator", "model", "data", "run_id", "run_dir", "report", "status")
+    numbers = {"parameters": 53, "samples": 9, "passes": 3, "wall_s": 1.0, "loss": 1.0, "accuracy": None, "workers": 0}
+    estimates = {name: {"value": 1.0, "stderr": 0.1} for name in ("trace", "frobenius")}
+    shown = [0, *range(8, 17)]  # the summary folds more than twelve
+    result = {
+        **dict.fromkeys(names, "a"),
+        **numbers,
+        **estimates,
+        "eigenvalues": values[shown].tolist(),
+        "residuals": residuals[shown].tolist(),
+        **{name: [column[i] for i in shown] for name, column in marks.items()},
+    }
+    told = "\n".join(summary_lines("spectrum", result | {"lowest": [], "lowest_residuals": []}))
+    assert told.count("at rounding level, residual/|λ| 0.03") == 1
+    assert told.count("zero to rounding") == 1
+    assert "not converged" not in told
 
 
 def test_html_is_the_same_table_and_escapes(pairs, density):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from typing import Any
+
+from distlandscape.convergence import convergence_words
 
 
 def summary_lines(study: str, result: dict[str, Any]) -> list[str]:
@@ -20,8 +23,9 @@ def summary_lines(study: str, result: dict[str, Any]) -> list[str]:
 
 
 def _spectrum(result: dict[str, Any]) -> list[str]:
-    top = list(zip(result["eigenvalues"], result["residuals"], strict=True))
-    low = list(zip(result["lowest"], result["lowest_residuals"], strict=True))
+    marks = _marks(result)
+    top = list(zip(result["eigenvalues"], result["residuals"], marks, strict=False))
+    low = list(zip(result["lowest"], result["lowest_residuals"], marks[len(top) :], strict=True))
     shown = [(f"λ{i + 1}", *pair) for i, pair in enumerate(top)]
     shown = shown if len(shown) <= 12 else [*shown[:11], ("…", *shown[-1][1:])]
     shown += [(f"λ−{len(low) - i}", *pair) for i, pair in enumerate(low)]
@@ -30,12 +34,21 @@ def _spectrum(result: dict[str, Any]) -> list[str]:
         f"  {_loss(result['loss'], result['accuracy'])}",
         "",
         "        eigenvalue    residual",
-        *(f"  {name:>4}  {value:>12.6g}  {residual:>9.1e}" for name, value, residual in shown),
+        *(f"  {name:>4}  {value:>12.6g}  {residual:>9.1e}{mark}" for name, value, residual, mark in shown),
         "",
         f"  trace      {_with_error(result['trace'])}",
         f"  Frobenius  {_with_error(result['frobenius'])}",
         f"  status     {result['status']}; {result['passes']} passes in {result['wall_s']:.0f} s",
     ]
+
+
+def _marks(result: dict[str, Any]) -> list[str]:
+    """What to say behind each pair that did not simply converge."""
+    good = result["converged"]
+    unmarked = [False] * len(good)  # in results of runs before there were marks
+    pairs = zip(good, result.get("at_rounding", unmarked), result.get("relative", unmarked), strict=True)
+    words = [convergence_words(good, rounding, math.inf if ratio is None else ratio) for good, rounding, ratio in pairs]
+    return ["" if word == "yes" else f"  {'not converged' if word == 'no' else word}" for word in words]
 
 
 def _train(result: dict[str, Any]) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from distlandscape.convergence import convergence_words
 from distlandscape.display import counted
 from distlandscape.record.mlflow_values import redact
 from distlandscape.report import story, words
@@ -92,7 +93,9 @@ def _size(view: RunView) -> list[str]:
 
 
 def _rows(pairs: Pairs) -> list[dict[str, Any]]:
-    columns = zip(pairs.ranks, pairs.values, pairs.residuals, pairs.relative, pairs.converged, strict=True)
+    columns = zip(
+        pairs.ranks, pairs.values, pairs.residuals, pairs.relative, pairs.converged, pairs.at_rounding, strict=True
+    )
     return [
         {
             "rank": int(rank),
@@ -100,8 +103,9 @@ def _rows(pairs: Pairs) -> list[dict[str, Any]]:
             "residual": number(residual, 2),
             "relative": number(relative, 2),
             "converged": bool(converged),
+            "verdict": convergence_words(bool(converged), bool(at_rounding), float(relative)),
         }
-        for rank, value, residual, relative, converged in columns
+        for rank, value, residual, relative, converged, at_rounding in columns
     ]
 
 

@@ -10,13 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from distlandscape.convergence import FLOOR
 from distlandscape.record.run import Run
 
 Array = npt.NDArray[np.float64]
-
-# Residuals are admissible down to this multiple of eps·‖H‖, whatever the tolerance.
-FLOOR = 30.0
-
 
 OPERATORS = {  # names and symbols
     "hessian": ("Hessian", "H"),
@@ -28,11 +25,12 @@ OPERATORS = {  # names and symbols
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """Eigenvalues of one end of the spectrum, the most extreme first, with residuals (k,)."""
+    """Eigenvalues of one end of the spectrum, the most extreme first, with residuals (k,) and verdicts (k,)."""
 
     values: Array
     residuals: Array
     converged: npt.NDArray[np.bool_]
+    at_rounding: npt.NDArray[np.bool_]
 
     @property
     def ranks(self) -> npt.NDArray[np.int64]:
@@ -210,7 +208,9 @@ def _pairs(table: pa.Table | None, end: str) -> Pairs | None:
     if not rows:
         return None
     values, residuals = (np.array([row[name] for row in rows], dtype=float) for name in ("eigenvalue", "residual"))
-    return Pairs(values, residuals, np.array([bool(row["converged"]) for row in rows]))
+    # The last column is absent from tables of runs before there was one.
+    flags = (np.array([bool(row.get(name)) for row in rows]) for name in ("converged", "at_rounding"))
+    return Pairs(values, residuals, *flags)
 
 
 def _nodes(table: pa.Table) -> Nodes:

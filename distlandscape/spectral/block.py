@@ -12,6 +12,7 @@ import numpy as np
 
 from distlandscape.spectral.journal import SILENT, Journal, Recurrence
 from distlandscape.spectral.lanczos import FRESH, Ritz
+from distlandscape.spectral.scale import check_scale
 from distlandscape.spectral.space import Array, Operator, Vector
 from distlandscape.spectral.stopping import BREAKDOWN
 
@@ -92,11 +93,13 @@ class BlockLanczos:
 
         Raises:
             FloatingPointError: a product is not finite.
+            InputError: one is too small or too large to be squared.
         """
         r, space, scale, step = self.recurrence, self.operator.space, self.norm, self.steps + 1
         block = range(self.rank, self.basis.size)
         for j, product in zip(block, self.operator.apply([self.basis[j] for j in block]), strict=True):
             w, coefficients, beta = self.basis.orthogonalize(product)
+            check_scale(space, beta, np.array([*coefficients, scale]))
             if not np.isfinite(beta):
                 raise FloatingPointError(
                     f"a product of step {step} is not finite; check the weights and the data for overflow"
@@ -130,7 +133,7 @@ class BlockLanczos:
         """
         columns = self._columns()
         values, vectors = np.linalg.eigh(columns[: self.rank])
-        return Ritz(values, vectors, np.linalg.norm(columns[self.rank :] @ vectors, axis=0))
+        return Ritz(values, vectors, np.linalg.norm(columns[self.rank :] @ vectors, axis=0), np.empty((0, self.rank)))
 
     def ritz_vectors(self, coefficients_MK: Array) -> Sequence[Vector]:
         """K combinations of the M vectors, given by columns."""

@@ -17,19 +17,27 @@ from distlandscape.results import Trust
 from distlandscape.spectral.journal import Journal
 from distlandscape.spectral.lanczos import Lanczos, Ritz
 from distlandscape.spectral.sides import ACCEPTED, Edge, Side
-from distlandscape.spectral.space import Array, Operator, Vector
-from distlandscape.spectral.stopping import due
+from distlandscape.spectral.space import Array, Operator, Space, Vector
+from distlandscape.spectral.stopping import due, residual_aims
 
 CHECK = 2**61  # probe numbers of the check's start vectors
 
 
 @dataclass
 class Pairs:
-    """Eigenpairs, descending."""
+    """Eigenpairs, descending.
+
+    Attributes:
+        values: (k,) eigenvalues.
+        vectors: k orthonormal vectors.
+        residuals: (k,) bounds on ‖Hv − λv‖.
+        inherited: (k,) the part of each that pairs found before leave in it: of those that the check found.
+    """
 
     values: Array
     vectors: list[Vector]
     residuals: Array
+    inherited: Array
 
 
 @dataclass(frozen=True)
@@ -73,7 +81,7 @@ def add_missed_copies(
         passes += run.steps
         if verdict.missed:
             found += len(verdict.missed)
-            pairs = _merge(pairs, run, verdict, trust.relation * trust.norm, top, low)
+            pairs = _merge(pairs, run, verdict, trust, tol, top, low)
         if not verdict.settled:
             words = f"{found} found and added, " if found else ""
             return pairs, Outcome(f"{words}check not finished after {passes} steps: raise max_steps", None, passes)
@@ -112,17 +120,49 @@ def _run_until_decided(run: Lanczos, edges: list[Edge], tol: float, norm: float,
                 return _Verdict(ritz, sorted(missed), max(side.probability for side in sides), settled)
             if run.crowded:
                 counts = {side.edge.sign: max(1, len(side.beyond)) for side in sides}
-                run.make_room(int(counts.get(1.0, 0)), int(counts.get(-1.0, 0)))
+                spare = (run.room - 1) // len(
+                    counts
+                )  # of what lies beyond only as much is kept as leaves room to go on
+                run.make_room(*(min(counts.get(sign, 0), spare) for sign in (1.0, -1.0)))
         run.step()
         journal.progress(run.name, run.steps, "looking for missed copies")
 
 
-def _merge(pairs: Pairs, run: Lanczos, verdict: _Verdict, defect: float, top: int, low: int) -> Pairs:
+def _merge(pairs: Pairs, run: Lanczos, verdict: _Verdict, trust: Trust, tol: float, top: int, low: int) -> Pairs:
     """Put what was missed in its place, drop what falls out of the reported ends."""
-    ritz, missed = verdict.ritz, verdict.missed
-    values = np.concatenate([pairs.values, ritz.values[missed]])
-    residuals = np.concatenate([pairs.residuals, np.hypot(ritz.residuals[missed], defect)])
-    vectors = [*pairs.vectors, *run.ritz_vectors(ritz.vectors[:, missed])]
-    order = np.argsort(-values, kind="stable")
+    ritz, missed, space = verdict.ritz, verdict.missed, run.operator.space
+    defect, leaks = trust.relation * trust.norm, ritz.leaks[:, missed]
+    found = Pairs(
+        ritz.values[missed],
+        list(run.ritz_vectors(ritz.vectors[:, missed])),
+        np.hypot(ritz.residuals[missed], defect),
+        np.linalg.norm(leaks, axis=0),
+    )
+    both = Pairs(
+        np.concatenate([pairs.values, found.values]),
+        pairs.vectors + found.vectors,
+        np.concatenate([pairs.residuals, found.residuals]),
+        np.concatenate([pairs.inherited, found.inherited]),
+    )
+    if np.any(found.inherited > residual_aims(found.values, tol, space.eps, trust.norm) / 2):
+        both = _decoupled(both, leaks, np.hypot(ritz.outside[missed], defect), space)
+    order = np.argsort(-both.values, kind="stable")
     kept = np.concatenate([order[:top], order[len(order) - low :]])
-    return Pairs(values[kept], [vectors[i] for i in kept], residuals[kept])
+    return Pairs(both.values[kept], [both.vectors[i] for i in kept], both.residuals[kept], both.inherited[kept])
+
+
+def _decoupled(both: Pairs, leaks: Array, outside: Array, space: Space) -> Pairs:
+    """Rayleigh-Ritz in the span of the pairs found before and of those found beside them, coupled by ``leaks``.
+
+    A residual ρ of a pair found before couples it to what is found in its complement, by at most ρ. With the coupling
+    diagonalised only ρ²/gap of it stays. The rest of the residuals lies outside of the span, in directions that are not
+    known, so it adds up by its absolute values.
+    """
+    known = len(both.values) - len(outside)
+    projected = np.diag(both.values)
+    projected[:known, known:], projected[known:, :known] = leaks, leaks.T
+    values, mixing = np.linalg.eigh(projected)
+    before, own = np.abs(mixing[:known].T) @ both.residuals[:known], np.abs(mixing[known:].T) @ outside
+    # What a pair found before leaves in itself is its own; inherited is what it leaves in one that is another's.
+    inherited = np.where(np.sum(mixing[known:] ** 2, axis=0) > 0.5, before, 0.0)
+    return Pairs(values, list(space.combine(both.vectors, mixing.T)), before + own, inherited)

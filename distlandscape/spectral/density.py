@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
+from distlandscape.convergence import FLOOR
 from distlandscape.errors import InputError
 from distlandscape.results import Eigenpairs, SpectralDensity
 from distlandscape.spectral.journal import SILENT, Journal
@@ -16,7 +17,6 @@ from distlandscape.spectral.known import known_vectors
 from distlandscape.spectral.lanczos import Lanczos, Ritz
 from distlandscape.spectral.lockstep import advance, group_size
 from distlandscape.spectral.space import Array, Operator, Space, Vector
-from distlandscape.spectral.stopping import FLOOR
 from distlandscape.spectral.watch import watched
 
 ISOLATED = 1e-4  # residual over ‖H‖ at which a node from the end inward counts as an eigenvalue

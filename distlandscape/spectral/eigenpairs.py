@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from distlandscape.convergence import convergence
 from distlandscape.errors import InputError
 from distlandscape.results import Eigenpairs, Trust
 from distlandscape.spectral.block import BlockLanczos
@@ -19,7 +20,8 @@ from distlandscape.spectral.journal import SILENT, Journal
 from distlandscape.spectral.lanczos import Lanczos
 from distlandscape.spectral.rows import SpaceRows
 from distlandscape.spectral.space import Operator
-from distlandscape.spectral.stopping import due, residual_bounds
+from distlandscape.spectral.status import converged_words, status_words
+from distlandscape.spectral.stopping import due, residual_bounds, residual_targets
 from distlandscape.spectral.warm import fresh_seed, warm_vector
 from distlandscape.spectral.watch import watched
 
@@ -51,7 +53,8 @@ def top_eigenpairs(
     Args:
         H: a symmetric operator, for example ``dl.Hessian(objective)``.
         k: how many pairs; (largest, smallest) when ``which`` is "BE".
-        tol: residual relative to |λ|, floored at 30·eps·‖H‖.
+        tol: residual relative to |λ|, floored at 30·eps·‖H‖: pairs that only meet the floor are marked ``at_rounding``,
+            and have not converged where they could as well be zero, unless they are to the rounding of float64.
         which: "LA" largest, "SA" smallest, "BE" both ends.
         max_steps: most Lanczos steps, of one pass and ``block`` vectors each; default (20·k + 200) / block, for as
             many vectors with any block.
@@ -120,17 +123,17 @@ def top_eigenpairs(
     elif good.all():
         if outcome is None:
             pairs, outcome = add_missed_copies(H, pairs, trust, top, low, tol, check_limit, fresh, journal, basis_size)
-            good = pairs.residuals <= residual_bounds(pairs.values, tol, H.space.eps, trust.norm)
             passes += outcome.passes
         trust = replace(trust, missed_copies=outcome.words, missed_probability=outcome.probability)
+    converged, lost = convergence(pairs.values, pairs.residuals, tol, H.space.eps, trust.norm)
     rows = SpaceRows(H.space, pairs.vectors)
     return Eigenpairs(
         eigenvalues=pairs.values,
         eigenvectors=rows.gather() if gather else rows,
         residuals=pairs.residuals,
-        converged=good,
+        converged=converged,
         top=top,
-        status=_status(good, limit),
+        status=status_words(pairs, converged, lost, trust, tol, H.space.eps, steps, outcome),
         steps=steps,
         passes=passes,
         tol=tol,
@@ -150,8 +153,8 @@ def _until_converged(
             ritz = run.ritz()
             index = _select(len(ritz.values), top, low)
             norm = float(np.max(np.abs(ritz.values)))
-            good = ritz.residuals[index] <= residual_bounds(ritz.values[index], tol, run.operator.space.eps, norm)
-            note = _converged(good)
+            good = ritz.residuals[index] <= residual_targets(ritz.values[index], tol, run.operator.space.eps, norm)
+            note = converged_words(good)
             if run.full or good.all():
                 break
             if isinstance(run, Lanczos) and crowded:
@@ -161,7 +164,8 @@ def _until_converged(
     trust = certify(run)
     # β|s| alone can fall below what rounding allows; the measured defect of the relation is added to it.
     residuals = np.hypot(ritz.residuals[index], trust.relation * trust.norm)
-    pairs = Pairs(ritz.values[index], list(run.ritz_vectors(ritz.vectors[:, index])), residuals)
+    vectors = list(run.ritz_vectors(ritz.vectors[:, index]))
+    pairs = Pairs(ritz.values[index], vectors, residuals, np.zeros(len(index)))
     return pairs, trust
 
 
@@ -197,13 +201,3 @@ def _check_block(block: Any, basis_size: int | None, dim: int) -> None:
         raise InputError(
             f"basis_size={basis_size} does not go with block={block}, which cannot restart; leave one of them out"
         )
-
-
-def _status(good: npt.NDArray[np.bool_], limit: int) -> str:
-    if good.all():
-        return "converged"
-    return f"{_converged(good)} in {limit} steps: raise max_steps or loosen tol"
-
-
-def _converged(good: npt.NDArray[np.bool_]) -> str:
-    return f"{int(good.sum())} of {len(good)} pair{'' if len(good) == 1 else 's'} converged"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from scipy.linalg import LinAlgError, LinAlgWarning, eigh_tridiagonal, hessenberg, solve
@@ -11,6 +12,7 @@ from scipy.special import betainc
 
 from distlandscape.errors import InputError
 from distlandscape.results import Index, SpectralDensity
+from distlandscape.spectral.scale import power_of_two
 from distlandscape.spectral.space import Array
 
 RESOLUTION = 4e-6  # of ‖H‖, 30·eps in float32: eigenvalues this close to the border may lie on either side of it
@@ -46,6 +48,8 @@ def index(density: SpectralDensity, below: float = 0.0, level: float = 0.95) -> 
         raise InputError(f"level={level} must lie between 0 and 1; give, for example, 0.95")
     if not np.isfinite(below):
         raise InputError(f"below={below} must be a finite number; give, for example, 0 to count negative eigenvalues")
+    unit = power_of_two(density.nodes)
+    border, density, below = below, replace(density, nodes=density.nodes / unit), below / unit
     margin = RESOLUTION * float(np.abs(density.nodes).max())
     atoms = density.nodes[density.draw < 0]
     rest = density.dim - len(atoms)
@@ -61,7 +65,7 @@ def index(density: SpectralDensity, below: float = 0.0, level: float = 0.95) -> 
         high += rest - _first(rest, lambda k: _above(k, rest, len(draws), 1 - most) >= tail)
     status = _status(possible - sure, high - low)
     value = min(max(value, low), high)  # a draw that gave the only negative eigenvalue little weight still saw one
-    return Index(value, low, high, density.dim, possible - sure, density.draws, below, level, status)
+    return Index(value, low, high, density.dim, possible - sure, density.draws, border, level, status)
 
 
 def _draw(density: SpectralDensity, draw: int) -> tuple[Array, Array]:

@@ -19,7 +19,8 @@ class Restart:
         border: their K couplings to the vector that follows them.
         couplings: K rows of coefficients on the locked vectors.
         heights: of the vector that follows them, one a watched point: see ``spectral.share``.
-        closed: whether the Krylov space of the start vector had ended; its heights are final then.
+        ended: those of each start whose Krylov space had ended, one list a watched point.
+        closed: whether the Krylov space of the first start had ended.
     """
 
     number: int
@@ -28,6 +29,7 @@ class Restart:
     border: list[float]
     couplings: list[list[float]]
     heights: list[float]
+    ended: list[list[float]]
     closed: bool
 
 

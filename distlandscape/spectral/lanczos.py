@@ -13,6 +13,7 @@ from scipy.linalg import eigh_tridiagonal
 
 from distlandscape.spectral import share
 from distlandscape.spectral.journal import SILENT, Journal, Recurrence, Restart
+from distlandscape.spectral.scale import check_scale
 from distlandscape.spectral.space import Array, Basis, Operator, Vector
 from distlandscape.spectral.stopping import BREAKDOWN
 
@@ -27,12 +28,19 @@ class Ritz:
     Attributes:
         values: (M,) Ritz values.
         vectors: (M, M) column j holds the coefficients of Ritz vector j on the basis.
-        residuals: (M,) ‖H y − θ y‖ = β |s_m|, with what leaks into the locked vectors.
+        outside: (M,) β |s_m|, the part of ‖H y − θ y‖ that further steps make smaller.
+        leaks: (locked, M) coefficients of H y on the locked vectors, which no further step changes.
     """
 
     values: Array
     vectors: Array
-    residuals: Array
+    outside: Array
+    leaks: Array
+
+    @property
+    def residuals(self) -> Array:
+        """(M,) ‖H y − θ y‖."""
+        return np.asarray(np.sqrt(self.outside**2 + np.sum(self.leaks**2, axis=0)))
 
 
 class Lanczos:
@@ -141,10 +149,16 @@ class Lanczos:
         return float(np.sqrt(np.max(rows, initial=0.0)))
 
     def step(self, product: Vector = None) -> None:
-        """Extend the basis by one vector; one pass, none where the product with the last basis vector is given."""
+        """Extend the basis by one vector; one pass, none where the product with the last basis vector is given.
+
+        Raises:
+            FloatingPointError: the product is not finite.
+            InputError: it is too small or too large to be squared.
+        """
         r = self.recurrence
         w = self.operator.apply([self.basis[-1]])[0] if product is None else product
         w, coefficients, beta = self.basis.orthogonalize(w)
+        check_scale(self.operator.space, beta, np.array([*coefficients, self.norm]))
         if not np.isfinite(beta):
             raise FloatingPointError(
                 f"the product of step {self.steps + 1} is not finite; check the weights and the data for overflow"
@@ -183,14 +197,15 @@ class Lanczos:
         mixing = np.zeros((self.locked + len(index), self.locked + self.rank))
         mixing[: self.locked, : self.locked] = np.eye(self.locked)
         mixing[self.locked :, self.locked :] = vectors.T
-        before = r.restart
+        before, bounds = r.restart, [share.heights(self, point) for point in self.watched]
         restart = Restart(
             number=before.number + 1 if before else 1,
             steps=self.steps,
             values=values[index].tolist(),
             border=(r.betas[-1] * vectors[-1]).tolist(),
             couplings=(vectors.T @ self.couplings).tolist(),
-            heights=[share.height(self, point) for point in self.watched],
+            ended=[totals[:-1] for totals, _ in bounds],
+            heights=[last for _, last in bounds],
             closed=self.closed,
         )
         self.basis.compress(mixing)
@@ -228,9 +243,7 @@ class Lanczos:
             values, vectors = np.linalg.eigh(self.projected())
         else:
             values, vectors = eigh_tridiagonal(np.array(r.alphas), np.array(r.betas[:-1]))
-        outside = r.betas[-1] * vectors[-1]
-        leaks = self.couplings.T @ vectors
-        return Ritz(values, vectors, np.sqrt(outside**2 + np.sum(leaks**2, axis=0)))
+        return Ritz(values, vectors, np.abs(r.betas[-1] * vectors[-1]), self.couplings.T @ vectors)
 
     def ritz_vectors(self, coefficients_MK: Array) -> Sequence[Vector]:
         """K combinations of the M vectors, given by columns."""

@@ -13,6 +13,7 @@ from scipy.linalg import solve_triangular
 from distlandscape.errors import InputError
 from distlandscape.results import Eigenpairs, Estimate
 from distlandscape.spectral.known import known_vectors
+from distlandscape.spectral.scale import check_scale, power_of_two
 from distlandscape.spectral.space import Array, Operator, Vector
 
 PLANE = 2**58  # first probe number of the vectors that span a plane
@@ -69,6 +70,7 @@ def plane_curvature(H: Operator, plane: int, seed: int = 0, *, known: Eigenpairs
             along, onto = space.dots(pairs, vectors[start:stop]), space.dots(pairs, images)
             taken[0, start:stop] = values @ along**2
             taken[1, start:stop] = values @ (2 * along * onto) - values**2 @ along**2
+    check_scale(space, float(np.sqrt(squares.max() / space.dim)), np.diag(raw) / space.dim)
     L = np.linalg.cholesky(gram)
     half = solve_triangular(L, raw, lower=True)
     matrix = solve_triangular(L, half.T, lower=True).T
@@ -76,7 +78,7 @@ def plane_curvature(H: Operator, plane: int, seed: int = 0, *, known: Eigenpairs
     asymmetry = float(np.abs(matrix - matrix.T).max()) / largest if largest else 0.0
     first, squares = np.diag(raw) - taken[0], np.maximum(squares - taken[1], 0)  # rounding, where R = 0
     passes, trace, square = -(-plane // TOGETHER), float(values.sum()), float(np.square(values).sum())
-    norm = float(np.sqrt(square + squares.mean()))
+    norm, unit = float(np.sqrt(square + squares.mean())), power_of_two(squares)
 
     def estimate(value: float, stderr: float) -> Estimate:
         return Estimate(value, stderr, plane, passes, seed, plane - 1)
@@ -85,7 +87,7 @@ def plane_curvature(H: Operator, plane: int, seed: int = 0, *, known: Eigenpairs
         (matrix + matrix.T) / 2,
         asymmetry,
         estimate(trace + float(first.mean()), float(first.std(ddof=1) / np.sqrt(plane))),
-        estimate(norm, float(squares.std(ddof=1) / np.sqrt(plane)) / (2 * norm) if norm else 0.0),
+        estimate(norm, float((squares / unit).std(ddof=1) / np.sqrt(plane)) * unit / (2 * norm) if norm else 0.0),
         estimate(*_ratio(trace + first, square + squares)),
     )
 

@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from distlandscape.errors import InputError
 from distlandscape.results import Estimate
+from distlandscape.spectral.scale import check_scale
 from distlandscape.spectral.space import Operator
 
 PROBE = 3 * 2**61  # first probe number, apart from those of Lanczos runs and of Hutchinson's estimator
@@ -40,5 +41,6 @@ def rescaled_trace(H: Operator, theta_P: npt.ArrayLike, probes: int = 16, seed: 
     signs = (space.to_numpy(space.random(seed, PROBE + index, "sign")) for index in range(probes))
     vectors = [space.from_numpy(theta * z) for z in signs]
     samples = np.diag(space.dots(vectors, H.apply(vectors)))
+    check_scale(space, 0.0, samples / space.dim)
     stderr = float(np.std(samples, ddof=1) / np.sqrt(probes))
     return Estimate(float(samples.mean()), stderr, probes, 1, seed, probes - 1)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from distlandscape.spectral.lanczos import Lanczos, Ritz
-from distlandscape.spectral.share import log_share
-from distlandscape.spectral.stopping import residual_bounds
+from distlandscape.spectral.share import log_probability
+from distlandscape.spectral.stopping import residual_aims, residual_bounds
 
-ACCEPTED = 1e-3  # probability of a missed copy at which the check is content
+ACCEPTED = 1e-3  # probability of a missed copy at which the check is content; 4/3 of it after breakdowns, see share.py
 RESOLUTION = 1e-2  # of ‖H‖ beyond the edge: what lies further out is excluded at that probability in any case
 
 
@@ -51,7 +51,10 @@ class Side:
     """
 
     def __init__(self, ritz: Ritz, tol: float, eps: float, norm: float, edge: Edge) -> None:
-        self._good = ritz.residuals <= residual_bounds(ritz.values, tol, eps, norm)
+        # What leaks into the pairs found before is as large as they left it, and no step of this run makes it smaller:
+        # what is more than half of the bound is taken out when they are put together.
+        aims = residual_aims(ritz.values, tol, eps, norm)
+        self._good = np.hypot(ritz.outside, np.minimum(np.linalg.norm(ritz.leaks, axis=0), aims / 2)) <= aims
         self.edge, outwards = edge, edge.sign * ritz.values
         self.beyond = [int(j) for j in np.flatnonzero(outwards - edge.sign * edge.value > edge.slack)]
         self._outermost = int(np.argmax(outwards))
@@ -78,4 +81,4 @@ class Side:
         """Bound on the probability that an eigenvalue at ``point`` or further out has not shown so far."""
         if self.edge.sign * (point - self._outermost_value) <= 0:
             return 1.0
-        return float(min(1.0, np.exp(0.5 * (np.log(2 * run.operator.space.dim / np.pi) + log_share(run, point)))))
+        return float(np.exp(log_probability(run, point)))

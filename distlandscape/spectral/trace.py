@@ -9,6 +9,7 @@ import numpy as np
 from distlandscape.errors import InputError
 from distlandscape.results import Eigenpairs, Estimate
 from distlandscape.spectral.known import known_vectors
+from distlandscape.spectral.scale import check_scale, power_of_two
 from distlandscape.spectral.space import Array, Operator, Vector
 from distlandscape.spectral.xtrace import xtrace
 
@@ -96,7 +97,7 @@ def probe_moments(H: Operator, vectors: Sequence[Vector], probes: int, seed: int
     """z⊥ᵀHz⊥ and ‖Hz⊥‖² of each sign probe, z⊥ its part orthogonal to the orthonormal ``vectors``.
 
     Raises:
-        InputError: fewer than 2 probes.
+        InputError: fewer than 2 probes, or products too small or too large to be squared.
     """
     if probes < 2:
         raise InputError(f"probes={probes}: at least 2 are needed for a standard error; raise it")
@@ -115,11 +116,13 @@ def probe_moments(H: Operator, vectors: Sequence[Vector], probes: int, seed: int
         # Off the diagonal stands what is not asked for, but one call is one trip to the workers.
         first += np.diag(space.dots(rest, images)).tolist()
         second += np.diag(space.dots(images, images)).tolist()
+    check_scale(space, float(np.sqrt(max(second) / space.dim)), np.array(first) / space.dim)
     return np.array(first), np.array(second)
 
 
 def _standard_error(samples: Array) -> float:
-    return float(np.std(samples, ddof=1) / np.sqrt(len(samples)))
+    unit = power_of_two(samples)  # the samples may be squares themselves
+    return float(np.std(samples / unit, ddof=1) / np.sqrt(len(samples)) * unit)
 
 
 def _hutchinson(H: Operator, probes: int, seed: int, known: Eigenpairs | None) -> Estimate:

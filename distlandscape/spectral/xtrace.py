@@ -8,6 +8,7 @@ from scipy.linalg import solve_triangular
 from distlandscape.errors import InputError
 from distlandscape.results import Eigenpairs, Estimate
 from distlandscape.spectral.known import known_vectors
+from distlandscape.spectral.scale import check_scale
 from distlandscape.spectral.space import Array, Operator, Vector
 from distlandscape.spectral.stopping import BREAKDOWN
 
@@ -60,6 +61,7 @@ def xtrace(H: Operator, probes: int = 16, seed: int = 0, known: Eigenpairs | Non
     squares = np.diag(space.dots(tests, tests)).copy()
     # Where a test vector happens to lie across the range, its image is small but not the rounding in it.
     scale = float(np.sqrt(np.max(np.diag(space.dots(images, images)))))
+    check_scale(space, scale / np.sqrt(space.dim), forms / space.dim)
     R = np.zeros((count, count))
     rank = 0
     for i, image in enumerate(images):

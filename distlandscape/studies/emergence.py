@@ -108,7 +108,7 @@ def measure(context: StudyContext, checkpoints: list[tuple[int, Path]]) -> dict[
         "residuals": point.pairs.residuals.tolist(),
         "lowest": [],
         "lowest_residuals": [],
-        "converged": point.pairs.converged.tolist(),
+        **point.pairs.marks(),
         **{name: _finite(value) for name, value in last.items()},
         "trace": _estimate(last, "trace"),
         "frobenius": _estimate(last, "frobenius"),

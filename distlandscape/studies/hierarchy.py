@@ -104,7 +104,7 @@ def measure(context: StudyContext, checkpoints: list[tuple[int, Path]]) -> dict[
         "residuals": pairs.residuals.tolist(),
         "lowest": [],
         "lowest_residuals": [],
-        "converged": pairs.converged.tolist(),
+        **pairs.marks(),
         "belongs_to": levels.arrays["own_cosines"].argmax(1).tolist(),
         "own_cosine": levels.arrays["own_cosines"].max(1).tolist(),
         "own_span": levels.arrays["own_span"].tolist(),

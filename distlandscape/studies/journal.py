@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import shutil
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,6 +16,15 @@ from distlandscape.files import sha256
 from distlandscape.record.run import Run
 from distlandscape.spectral.journal import Recurrence, Restart
 from distlandscape.spectral.space import Basis, Pending
+
+
+def restart_of(**kept: Any) -> Restart:
+    """A restart as the log has it; one of an earlier version counts no starts but the first."""
+    if "ended" not in kept:
+        first, closed = kept["heights"], kept["closed"]
+        kept["ended"] = [[height] if closed else [] for height in first]
+        kept["heights"] = [-math.inf if closed else height for height in first]
+    return Restart(**kept)
 
 
 class Renewed(GenerationLost):
@@ -68,7 +78,7 @@ class RunJournal:
                 raise InputError(f"{file} is missing or was changed after the run wrote it; start the study again")
         restart = lines[0]["restart"]
         recurrence = Recurrence(
-            symmetry=lines[-1]["symmetry"], restart=Restart(**restart) if restart is not None else None
+            symmetry=lines[-1]["symmetry"], restart=restart_of(**restart) if restart is not None else None
         )
         for line in lines:
             recurrence.alphas += line["alphas"]

@@ -252,7 +252,7 @@ def _summary(
         "residuals": pairs.residuals[:k].tolist(),
         "lowest": pairs.eigenvalues[k:].tolist(),
         "lowest_residuals": pairs.residuals[k:].tolist(),
-        "converged": pairs.converged.tolist(),
+        **pairs.marks(),
         "passes": passes,
         "parameters": objective.parameters,
         "samples": objective.samples,

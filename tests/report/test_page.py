@@ -158,6 +158,20 @@ def test_layers_have_a_figure_where_they_were_measured(tmp_path: Path) -> None:
     assert matplotlib.image.imread(run.path / "figures" / "layers.png")[..., :3].std() > 0.05
 
 
+def test_pairs_at_rounding_level_are_marked(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    table = run.table("eigenvalues")
+    rows = {name: column.to_pylist() for name, column in zip(table.column_names, table.columns, strict=True)}
+    rows["eigenvalue"][-1], rows["residual"][-1] = 1e-17, 2e-16
+    rows["residual"][-2] = 0.02 * abs(rows["eigenvalue"][-2])
+    rows["at_rounding"] = [False] * (len(rows["end"]) - 2) + [True, True]
+    assert "at rounding level" not in words_of(page_of(run))
+    run.write_table("eigenvalues", pa.table(rows))
+    seen = words_of(page_of(run))
+    assert seen.count("at rounding level, residual/|λ| 0.02") == 1
+    assert seen.count("zero to rounding") == 1
+
+
 def test_a_density_short_of_its_target_is_said(tmp_path: Path) -> None:
     run = make_run(tmp_path, density={"draws": 32, "error": 0.02})
     assert "less exact" not in words_of(page_of(run))

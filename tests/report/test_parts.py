@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from distlandscape.convergence import FLOOR
 from distlandscape.report.curves import density_panels
 from distlandscape.report.numbers import as_known, number, with_error
-from distlandscape.report.tables import FLOOR, load
+from distlandscape.report.tables import load
 from distlandscape.report.words import curve_name, gap_rank
 from distlandscape.spectral import stopping
 from tests.report.fabricate import C, P, make_run

@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from distlandscape.convergence import FLOOR
 from distlandscape.errors import InputError
 from distlandscape.results import Eigenpairs
 from distlandscape.spectral import top_eigenpairs
@@ -17,7 +18,7 @@ from distlandscape.spectral.block import BlockLanczos
 from distlandscape.spectral.certify import certify
 from distlandscape.spectral.driver import TensorSpace
 from distlandscape.spectral.sharded import ShardedSpace
-from distlandscape.spectral.stopping import BREAKDOWN, FLOOR
+from distlandscape.spectral.stopping import BREAKDOWN
 from tests.spectral.helpers import (
     BROKEN,
     COPIES,

@@ -8,12 +8,12 @@ import torch
 from scipy.stats import wasserstein_distance
 
 import distlandscape as dl
+from distlandscape.convergence import FLOOR
 from distlandscape.results import SpectralDensity
 from distlandscape.spectral import lockstep, spectral_density, top_eigenpairs
 from distlandscape.spectral.driver import TensorSpace
 from distlandscape.spectral.journal import Recurrence
 from distlandscape.spectral.space import Basis, Space
-from distlandscape.spectral.stopping import FLOOR
 from tests.spectral.helpers import DTYPES, Array, Dense, MemoryJournal, Stop, eps, nothing_known, rotated, spaces
 
 BULK = np.linspace(-1, 1, 150)

@@ -7,6 +7,7 @@ import json
 import shutil
 import threading
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from distlandscape.spectral.driver import TensorSpace
 from distlandscape.spectral.journal import SILENT
 from distlandscape.spectral.sharded import ShardedSpace
 from distlandscape.spectral.space import Space
-from distlandscape.studies.journal import Renewed, RunJournal
+from distlandscape.studies.journal import Renewed, RunJournal, restart_of
 from tests.spectral.helpers import DTYPES, Dense, MemoryJournal, Punctual, Stop, rotated
 
 # Copies at both ends, and so far out that the first run ends before rounding has shown them: the check has to add them.
@@ -178,6 +179,16 @@ def test_thick_restarts_are_resumed_to_the_bit(slices_then: tuple[int, int], run
     assert restarted(operator, on_disk(run)) == whole
     assert operator.passes <= whole[3] - 5 - 9 - 2 - 7 - 11 + 10
     assert len(list((run.path / "basis" / "stage" / "main").iterdir())) == 1  # older bases are gone
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_restarts_of_an_earlier_version_are_read(closed: bool) -> None:
+    """They carried one height a point, which was final once the space of the start had ended."""
+    old = {"number": 1, "steps": 9, "values": [1.0], "border": [0.1], "couplings": [[]], "heights": [3.0]}
+    restart = restart_of(**old, closed=closed)
+    assert restart.ended == ([[3.0]] if closed else [[]])
+    assert restart.heights == ([-np.inf] if closed else [3.0])  # of a further start nothing was kept
+    assert restart_of(**asdict(restart)) == restart
 
 
 def test_discard_deletes_the_basis(run: Run) -> None:

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from distlandscape.convergence import convergence
 from distlandscape.record.run import Run
 from distlandscape.report.live.recurrences import LanczosRun, Ritz, lanczos_runs
-from distlandscape.report.tables import FLOOR, Array, Pairs, RunView
+from distlandscape.report.tables import Array, Pairs, RunView
 
 WANTED = "main"  # the Lanczos run of a stage that looks for the wanted pairs; others check them, or draw densities
 SAMPLES = 40  # looks back at the course of convergence, about
@@ -65,11 +66,12 @@ class Pursuit:
         """
         norm = float(np.abs(ritz.values).max())
         residuals = np.hypot(ritz.residuals, eps * norm)
-        good = residuals <= np.maximum(self.tol * np.abs(ritz.values), FLOOR * eps * norm)
+        good, _ = convergence(ritz.values, residuals, self.tol, eps, norm)
+        rounding = good & (residuals > self.tol * np.abs(ritz.values))
         count = len(ritz.values)
         upper = np.arange(count)[::-1][: self.top]
         lower = np.arange(min(self.low, count - len(upper)))
-        found = [Pairs(ritz.values[i], residuals[i], good[i]) if len(i) else None for i in (upper, lower)]
+        found = [Pairs(ritz.values[i], residuals[i], good[i], rounding[i]) if len(i) else None for i in (upper, lower)]
         return found[0], found[1]
 
     def view(self, view: RunView) -> RunView:
