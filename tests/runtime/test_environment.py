@@ -246,7 +246,24 @@ def test_whole_workers_fit_onto_nodes(monkeypatch):
         {"Alive": True, "Resources": {"CPU": 3.0}},
         {"Alive": False, "Resources": {"CPU": 64.0, "GPU": 8.0}},
     ]
-    monkeypatch.setattr(cluster, "_alive", lambda: [node for node in nodes if node["Alive"]])
+    monkeypatch.setattr(cluster, "_nodes", lambda: nodes)
     needs = [(1, 0), (2, 0), (3.5, 0), (0.1, 0), (1, 1), (1, 0.25)]
     found = [cluster.places({"num_cpus": cpus, "num_gpus": gpus}) for cpus, gpus in needs]
     assert found == [7, 3, 1, 70, 1, 4]
+    assert cluster.has_lost_nodes()
+    del nodes[-1]
+    assert not cluster.has_lost_nodes()
+
+
+def test_ray_s_second_autoscaler_has_nodes_of_named_groups(monkeypatch):
+    """It writes no status, only that it is on; it is on, too, where it only mirrors what was started by hand."""
+    labels, switch = {}, b"1"
+    monkeypatch.setattr(cluster, "_nodes", lambda: [{"Alive": True, "Labels": labels}])
+    monkeypatch.setattr(
+        "ray.experimental.internal_kv._internal_kv_get", lambda key, namespace=None: switch if namespace else None
+    )
+    assert not cluster.adds_nodes()
+    labels["ray.io/node-group"] = "gpu"
+    assert cluster.adds_nodes()
+    switch = None
+    assert not cluster.adds_nodes()
