@@ -147,6 +147,7 @@ def changed_value(section, key):
         ("sphere",),
         "sgd",
         True,
+        "train",
     ]
     for value in candidates:
         try:

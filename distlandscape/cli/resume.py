@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from distlandscape.cli.service import add_service_options, jobs_of, print_json, state_of
-from distlandscape.cli.study import figure_maker, finish, page_maker
+from distlandscape.cli.study import RESULTS, figure_maker, finish, page_maker
 from distlandscape.errors import InputError
 from distlandscape.record.run import Run
 
@@ -32,7 +32,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(args: argparse.Namespace) -> int:
     """Resume; exit codes as the study's own, 0 for a job that was submitted."""
     missing = "/" not in args.run_dir and not Path(args.run_dir).exists()
-    if args.submit or args.address or (missing and state_of(args).record.exists()):
+    if missing and not args.submit:
+        _require_server(args)
+    if args.submit or args.address or missing:
         return _submit(args)
     found = find_unfinished(Path(args.run_dir))
     from distlandscape.studies.runner import resume_study
@@ -58,6 +60,25 @@ def find_unfinished(path: Path) -> Run:
         names = ", ".join(run.path.name for run in unfinished)
         raise InputError(f"several unfinished runs in {path}: {names}; give the run directory of one")
     return unfinished[0]
+
+
+def _require_server(args: argparse.Namespace) -> None:
+    """Raise InputError for what may be the id of a job where no job server is there to ask."""
+    from distlandscape.service.connect import is_named
+    from distlandscape.service.runs import run_of
+
+    if is_named(state_of(args), args.address):
+        return
+    run = run_of(args.run_dir, Path(RESULTS))
+    if run is not None:
+        raise InputError(
+            f"nothing is up that could go on with the job {args.run_dir}; its run goes on in this process with"
+            f" distlandscape resume {RESULTS}/{run.path.name}, or as a job after distlandscape up with --submit"
+        )
+    raise InputError(
+        f"{args.run_dir} is not a run directory, and nothing is up that could know a job of that name; give the path"
+        " of the run directory (distlandscape runs lists runs)"
+    )
 
 
 def _submit(args: argparse.Namespace) -> int:

@@ -19,6 +19,7 @@ from distlandscape.errors import InputError
 if TYPE_CHECKING:
     from distlandscape.studies.execute import Outcome
 
+RESULTS = "results"  # folder for run directories where none is named
 STUDIES = ("train", "spectrum", "emergence", "clustering", "hierarchy", "hyperplane", "goldilocks", "theory")
 # Sections of a configuration that are one study's own.
 SECTIONS = ("spectrum", "emergence", "hierarchy", "hyperplane", "goldilocks", "theory")
@@ -95,7 +96,9 @@ def add_config_options(parser: argparse.ArgumentParser) -> None:
 
 def add_out_option(parser: argparse.ArgumentParser) -> None:
     """``--out``, the folder of all runs."""
-    parser.add_argument("--out", metavar="DIR", default="results", help="folder for run directories (default: results)")
+    parser.add_argument(
+        "--out", metavar="DIR", default=RESULTS, help=f"folder for run directories (default: {RESULTS})"
+    )
 
 
 def add_json_option(parser: argparse.ArgumentParser) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import shlex
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +18,7 @@ from distlandscape.errors import InputError
 
 if TYPE_CHECKING:
     from distlandscape.service.jobs import Jobs
-    from distlandscape.service.state import State
+    from distlandscape.service.state import Services, State
 
 CONFIG = "config.yaml"
 # Keys that name a file or folder.
@@ -64,6 +66,7 @@ def submit_study(args: argparse.Namespace, tree: dict[str, Any], jobs: Jobs, sta
 
     local, out = is_local(state, jobs.address), Path(args.out).absolute()
     services = state.read()
+    _check_imports(tree, services if local else None)
     if local and services is not None and tree["tracking"]["uri"] is None:
         tree["tracking"]["uri"] = services.mlflow
     command = entrypoint([args.study, "--config", CONFIG, "--out", str(out)], local)
@@ -83,10 +86,39 @@ def job_config(args: argparse.Namespace) -> dict[str, Any]:
     check_study(args.study, args.config)
     tree = load_config(args.config, all_assignments(args)).model_dump(mode="json")
     for section, key in PATHS:
-        if tree[section][key] is not None:
+        if tree[section][key] is not None and (section, key) not in _imports(tree):
             tree[section][key] = str(Path(tree[section][key]).expanduser().absolute())
     _check_tracking(tree)
     return tree
+
+
+def _imports(tree: dict[str, Any]) -> dict[tuple[str, str], str]:
+    """Keys that name something to be imported, and what they name."""
+    found = {("model", "name"): tree["model"]["name"]}
+    if tree["data"]["source"] == "torch":
+        found["data", "path"] = tree["data"]["path"] or ""
+    return {key: value for key, value in found.items() if ":" in value}
+
+
+def _check_imports(tree: dict[str, Any], services: Services | None) -> None:
+    """Refuse a module that a job of the local head does not find; another cluster may have it, so warn of a file."""
+    from distlandscape.service.entry import is_importable
+    from distlandscape.service.processes import environment_of
+
+    for (section, key), path in _imports(tree).items():
+        module = path.partition(":")[0]
+        name = module.partition(".")[0]
+        beside = next((file for file in (Path(f"{name}.py"), Path(name)) if file.exists()), None)
+        where = f"lies in {beside} beside you" if beside is not None else "is not installed in this environment"
+        if services is None:
+            if beside is not None:
+                print(f"warning: {section}.{key}={path} {where}; the cluster needs it installed", file=sys.stderr)
+        elif not is_importable(module, environment_of(services.processes["ray"])):
+            folder = shlex.quote(str(Path.cwd())) if beside is not None else "/ITS/FOLDER"
+            raise InputError(
+                f"{section}.{key}={path} {where}, where a job does not look; install it as a package, or give its"
+                f" folder to the service: distlandscape down, then PYTHONPATH={folder} distlandscape up"
+            )
 
 
 def _check_tracking(tree: dict[str, Any]) -> None:

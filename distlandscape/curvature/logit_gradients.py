@@ -28,7 +28,8 @@ def logit_gradients(objective: Objective, x: Tensor, cotangents_nKC: Tensor) -> 
 
     def one(sample: Tensor, cotangents_KC: Tensor) -> tuple[Tensor, ...]:
         def logits(*theta: Tensor) -> Tensor:
-            return objective.logits(theta, sample[None])[0]
+            out: Tensor = objective.call(objective.habits, theta, sample[None])[0]
+            return out
 
         pull = torch.func.vjp(logits, *leaves)[1]
         pulled: tuple[Tensor, ...] = torch.func.vmap(pull)(cotangents_KC)

@@ -265,11 +265,6 @@ def _marks(model: nn.Module) -> dict[str, tuple[int, int]]:
 
 def _check_targets(objective: Objective, outputs: int) -> None:
     data: BlockStore = objective.data
-    if objective.classification and outputs == 1:
-        raise InputError(
-            "the model has 1 output, whose cross_entropy is 0 for all weights; give it 2, or a loss of your own"
-            " (binary_cross_entropy_with_logits, one value a sample)"
-        )
     for index in range(data.blocks):
         y = data.block(index)[1]
         if y.ndim == 2 and objective.loss is mse and y.shape[1] != outputs:
@@ -287,3 +282,8 @@ def _check_targets(objective: Objective, outputs: int) -> None:
                 f"labels run from {y.min()} to {y.max()}, the model has {outputs} outputs: labels must be"
                 f" 0…{outputs - 1}; correct the labels or the model"
             )
+    if objective.classification and outputs == 1:
+        raise InputError(
+            "the model has 1 output, whose cross_entropy is 0 for all weights; give it 2, or a loss of your own"
+            " (binary_cross_entropy_with_logits, one value a sample)"
+        )

@@ -16,6 +16,11 @@ def places(needs: Mapping[str, float]) -> int:
     return sum(_fit(node["Resources"], needs) for node in _alive())
 
 
+def has_lost_nodes() -> bool:
+    """Whether some node of this cluster is gone."""
+    return any(not node["Alive"] for node in _nodes())
+
+
 def adds_nodes() -> bool:
     """Whether an autoscaler looks after this cluster; each head has a monitor, most of which only mirror the nodes."""
     from ray._private import ray_constants
@@ -43,11 +48,15 @@ def amounts(resources: Mapping[str, float]) -> str:
     return " and ".join(shown)
 
 
-def _alive() -> list[dict[str, Any]]:
+def _nodes() -> list[dict[str, Any]]:
     import ray
 
-    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
-    return [node for node in nodes if node["Alive"]]
+    found: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    return found
+
+
+def _alive() -> list[dict[str, Any]]:
+    return [node for node in _nodes() if node["Alive"]]
 
 
 def _fit(resources: Mapping[str, float], needs: Mapping[str, float]) -> int:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from distlandscape.errors import InputError, WorkerFailure
-from distlandscape.runtime.cluster import adds_nodes, amounts, places
+from distlandscape.runtime.cluster import adds_nodes, amounts, has_lost_nodes, places
 
 if TYPE_CHECKING:
     from ray.exceptions import RayActorError
@@ -67,13 +67,12 @@ class Crew:
         """Bring all workers up.
 
         Raises:
-            InputError: the cluster, were it idle, has no room for them and adds no nodes by itself.
+            InputError: the cluster, were it idle, has no room for them, lost no node, and adds none by itself.
             WorkerFailure: others keep the room, or workers die as they start.
         """
-        if adds_nodes():
-            self._patience = AUTOSCALED_SECONDS
-        else:
-            self._patience = START_SECONDS
+        grows = adds_nodes()
+        self._patience = AUTOSCALED_SECONDS if grows else START_SECONDS
+        if not grows and not has_lost_nodes():  # which somebody may be about to replace
             self._require_places()
         if self._grouped:
             self._reserve()
@@ -228,7 +227,7 @@ class Crew:
     def _waiting(self, missing: int) -> str:
         return (
             f"{missing} of {self.wanted} workers are not up yet: each needs {self._needs()}, free are {self._free()};"
-            f" waiting up to {self._patience:.0f} s for whatever else runs there"
+            f" waiting up to {self._patience:.0f} s for room there"
         )
 
     def _short_of_room(self, missing: int) -> str:

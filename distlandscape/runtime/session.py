@@ -48,12 +48,13 @@ def connect(cpus: float) -> bool:
         return False
     with contextlib.ExitStack() as stack:
         stack.enter_context(own_environment())
-        cluster = find()
+        cluster, before = find(), signal.getsignal(signal.SIGTERM)
         with own_sigterm():
             if cluster is None:
                 _start(cpus, stack)
             else:
                 _join(cluster, stack)
+        stack.callback(_give_sigterm_back, before, signal.getsignal(signal.SIGTERM))
         _until_disconnect.push(stack.pop_all())
     return True
 
@@ -62,20 +63,35 @@ def disconnect() -> None:
     """Leave Ray; a local one that this process started ends with it."""
     import ray
 
-    with own_sigterm():
-        ray.shutdown()
+    ray.shutdown()
     _until_disconnect.close()
 
 
 @contextlib.contextmanager
 def own_sigterm() -> Iterator[None]:
-    """Keep this process's handler of SIGTERM: Ray puts its own in place, which would end a run as if it had failed."""
+    """Keep this process's handler of SIGTERM: Ray puts its own in place, which would end a run as if it had failed.
+
+    Ray's stays where there is none, until ``disconnect``: by default a process dies at once, and parts of its Ray live
+    on for half a minute.
+    """
     before = signal.getsignal(signal.SIGTERM)
     try:
         yield
-    finally:
-        if before is not None and threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, before)
+    except BaseException:
+        _handle_sigterm_by(before)
+        raise
+    if before != signal.SIG_DFL:
+        _handle_sigterm_by(before)
+
+
+def _handle_sigterm_by(handler: Any) -> None:
+    if handler is not None and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, handler)
+
+
+def _give_sigterm_back(before: Any, ray_s: Any) -> None:
+    if signal.getsignal(signal.SIGTERM) == ray_s != before:  # else it is the user's by now
+        _handle_sigterm_by(before)
 
 
 def node_address() -> str:

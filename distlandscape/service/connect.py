@@ -98,8 +98,7 @@ def choose(state: State, address: str | None) -> str:
     Raises:
         InputError: none is named, or it is not http(s)://HOST:PORT.
     """
-    services = state.read()
-    chosen = address or os.environ.get(ADDRESS) or (services.ray if services is not None and services.alive else None)
+    chosen = _named(state, address)
     if chosen is None:
         raise InputError(
             "no service is up and no address is given; start one with: distlandscape up, or give --address"
@@ -112,6 +111,16 @@ def choose(state: State, address: str | None) -> str:
             " correct --address"
         )
     return chosen.rstrip("/")
+
+
+def is_named(state: State, address: str | None) -> bool:
+    """Whether there is a server a command could mean."""
+    return _named(state, address) is not None
+
+
+def _named(state: State, address: str | None) -> str | None:
+    services = state.read()
+    return address or os.environ.get(ADDRESS) or (services.ray if services is not None and services.alive else None)
 
 
 def is_local(state: State, address: str) -> bool:

@@ -65,6 +65,12 @@ def with_variable(processes: Iterable[Process], name: str) -> list[Process]:
     return [process for process in processes if any(v.startswith(start) for v in _environment(process.pid))]
 
 
+def environment_of(process: Process) -> dict[str, str]:
+    """The environment a process began with; empty for another user's, or where it is gone."""
+    pairs = (os.fsdecode(variable).partition("=") for variable in _environment(process.pid))
+    return {name: value for name, separator, value in pairs if separator}
+
+
 def end(processes: Iterable[Process], seconds: float) -> list[Process]:
     """Ask processes to end, and kill those that did not within ``seconds``; returns what is alive even then."""
     processes = list(processes)

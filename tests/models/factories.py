@@ -155,3 +155,56 @@ class Kink(nn.Module):
 
 def kink(width=4, outputs=3):
     return Kink(width, outputs)
+
+
+class Fourier(nn.Module):
+    """Complex weights beside real ones."""
+
+    def __init__(self):
+        super().__init__()
+        self.turn, self.last = nn.Parameter(torch.randn(33, dtype=torch.cfloat)), nn.Linear(64, 10)
+
+    def forward(self, x):
+        return self.last(torch.fft.irfft(torch.fft.rfft(x.flatten(1)) * self.turn, n=64))
+
+
+class TimeFirst(nn.Module):
+    """A recurrence along the batch: batch_first was forgotten."""
+
+    def __init__(self):
+        super().__init__()
+        self.rnn, self.last = nn.LSTM(8, 4), nn.Linear(4, 10)
+
+    def forward(self, x):
+        return self.last(self.rnn(x[:, 0])[0][:, -1])
+
+
+class Loudest(nn.Module):
+    """Divides by the largest feature of the batch."""
+
+    def __init__(self):
+        super().__init__()
+        self.into, self.last = nn.Linear(64, 8), nn.Linear(8, 10)
+
+    def forward(self, x):
+        h = self.into(x.flatten(1))
+        return self.last(h / h.abs().amax())
+
+
+class Viewed(nn.Module):
+    """A small CNN that flattens by ``view``, as most code does."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.last = nn.Conv2d(1, 3, 3, stride=2), nn.Linear(27, 10)
+
+    def forward(self, x):
+        x = self.conv(x).tanh()
+        return self.last(x.view(x.size(0), -1))
+
+
+def frozen():
+    """A trained head on a base that is not."""
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.Tanh(), nn.Linear(8, 10))
+    model[1].requires_grad_(False)
+    return model

@@ -89,6 +89,59 @@ def test_paths_of_a_job_are_those_of_the_command(client, tmp_path, capfd, study,
     assert yaml.safe_load(client.sent["j"].files["config.yaml"])[section][name] == f"{tmp_path}/he re"
 
 
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (
+            ["model.name=mymodel:make"],
+            "model.name=mymodel:make lies in mymodel.py beside you, where a job does not",
+        ),
+        (["model.name=mypackage.nets:make"], "mypackage.nets:make lies in mypackage beside you"),
+        (["model.name=nowhere_at_all:make"], "nowhere_at_all:make is not installed in this environment, where a job"),
+        (["data.source=torch", "data.path=mymodel:data"], "data.path=mymodel:data lies in mymodel.py beside you"),
+    ],
+)
+def test_a_file_beside_the_user_is_none_of_a_job_s(client, tmp_path, capfd, settings, words):
+    (tmp_path / "mymodel.py").write_text("make = data = None\n")
+    (tmp_path / "mypackage").mkdir()
+    assignments = [word for setting in settings for word in ("--set", setting)]
+    code, out, err = call(capfd, "submit", "spectrum", *assignments)
+    assert (code, out, client.sent) == (2, "", {})
+    assert words in err
+    assert "distlandscape down, then PYTHONPATH=" in err
+    assert err.count("\n") == 1
+    if "beside" in words:  # elsewhere it may be installed
+        code, _, err = call(
+            capfd, "submit", "spectrum", *assignments, "--address", "https://cluster:8265", "--id", "far"
+        )
+        assert (code, list(client.sent)) == (0, ["far"])
+        assert "the cluster needs it installed" in err
+
+
+def test_what_a_job_imports_is_sent_as_it_is(client, tmp_path, capfd):
+    """An import path is no path of a file, whatever the key; a module that is installed is found."""
+    settings = ["model.name=sklearn.utils:shuffle", "data.source=torch", "data.path=sklearn.utils:resample"]
+    assignments = [word for setting in settings for word in ("--set", setting)]
+    assert call(capfd, "submit", "spectrum", *assignments, "--id", "j")[0] == 0
+    config = yaml.safe_load(client.sent["j"].files["config.yaml"])
+    assert (config["model"]["name"], config["data"]["path"]) == ("sklearn.utils:shuffle", "sklearn.utils:resample")
+
+
+def test_resume_of_a_job_s_id_where_nothing_is_up(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DISTLANDSCAPE_STATE", str(tmp_path / "state"))
+    monkeypatch.delenv("RAY_API_SERVER_ADDRESS", raising=False)
+    code, out, err = call(capfd, "resume", "spectrum-20260101-120000-abcd")
+    assert (code, out) == (2, "")
+    assert "is not a run directory, and nothing is up that could know a job of that name; give the path" in err
+    run = Run.create(tmp_path / "results", "spectrum", {}, {})
+    run.log.append("started", job="j")
+    code, out, err = call(capfd, "resume", "j")
+    assert (code, out) == (2, "")
+    assert f"job j; its run goes on in this process with distlandscape resume results/{run.path.name}" in err
+    assert err.count("\n") == 1
+
+
 def test_a_foreign_cluster_gets_its_own_python_and_not_our_tracking_server(client, capfd):
     assert call(capfd, "submit", "train", "--address", "https://cluster:8265", "--id", "far")[0] == 0
     sent = client.sent["far"]
