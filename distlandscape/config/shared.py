@@ -104,7 +104,7 @@ class RuntimeConfig(Section):
         "store", description="store: vectors in the driver; collective: sharded over the workers"
     )
     cpus_per_worker: Real = Field(1, gt=0, description="CPUs that Ray sets aside for a worker")
-    gpus_per_worker: Real = Field(0, ge=0, description="GPUs that Ray sets aside for a worker")
+    gpus_per_worker: Real = Field(0, ge=0, le=1, description="GPUs that Ray sets aside for a worker, at most one")
     threads: Integer | None = Field(None, ge=1, description="torch threads of a worker; null: the CPUs it has")
     micro_batch: Integer | None = Field(
         None, ge=1, description="samples a worker computes at once; null: 256 on a CPU, 1,024 on a GPU"

@@ -103,7 +103,8 @@ class _StoredNormGradient(Function):
 def _norm_back(
     g: Tensor, x: Tensor, weight: Tensor, mean: Tensor, var: Tensor, eps: float, needs: Sequence[bool]
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    saved = x.new_empty(0)  # CUDA wants the batch's statistics defined, and takes the stored ones where they are empty
     out: tuple[Tensor | None, Tensor | None, Tensor | None] = aten.native_batch_norm_backward(
-        g, x, weight, mean, var, None, None, False, eps, list(needs)
+        g, x, weight, mean, var, saved, saved, False, eps, list(needs)
     )
     return out

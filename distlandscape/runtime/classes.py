@@ -34,7 +34,7 @@ def class_counts(objective: Objective) -> npt.NDArray[np.int64]:
     """(C,) samples of each class; reads the labels, no pass.
 
     Raises:
-        InputError: the loss is not cross_entropy, or there is one class.
+        InputError: the loss is not cross_entropy.
         ClassesTooSmall: a class has fewer than two samples.
     """
     if not objective.classification:
@@ -43,8 +43,6 @@ def class_counts(objective: Objective) -> npt.NDArray[np.int64]:
             " whole-number labels"
         )
     C = objective.outputs
-    if C < 2:
-        raise InputError(f"class geometry needs at least two classes, but the model has {C} logit; give more classes")
     counts = np.zeros(C, dtype=np.int64)
     for block in range(objective.data.blocks):
         counts += np.bincount(objective.data.block(block)[1], minlength=C)

@@ -14,12 +14,13 @@ from distlandscape.errors import GenerationLost, OutOfMemory
 from distlandscape.objective import Objective
 from distlandscape.runtime.crew import GRACE_SECONDS, Crew, Member
 from distlandscape.runtime.dealing import QUIET_SECONDS
-from distlandscape.runtime.group import Membership, serve_store
+from distlandscape.runtime.evaluate import PeerFailed
+from distlandscape.runtime.group import GroupBroken, Membership, serve_store
 from distlandscape.runtime.shard_space import ShardSpace
-from distlandscape.runtime.shards import Command, PeerFailed, Retry
+from distlandscape.runtime.shards import Command, Retry
 
-STRANDED_SECONDS = 3.0  # for all ranks to end once one has failed, before they are given up
-NCCL_SECONDS = 0.0  # the same on GPUs, where nothing frees a rank whose peer is gone
+STRANDED_SECONDS = 3.0  # for all ranks to end once one has failed, before those that have not are asked to leave
+LEAVE_SECONDS = 10.0  # for them to do so, in the middle of a product or of an exchange, before they are killed
 Ship = Callable[[Objective], tuple[str, Any]]  # an objective into the object store -> its key and reference
 Product = tuple[Objective, Any, tuple[Any, ...]]  # arguments of map_blocks
 
@@ -83,7 +84,7 @@ class Collective:
             if self._product is None:
                 return None
             objective, function, count, others = self._product
-            zeros = torch.zeros(count, objective.parameters, dtype=objective.dtype)
+            zeros = torch.zeros(count, objective.parameters, dtype=objective.dtype, device="cpu")
             return objective, function, (zeros.numpy(), *others)
 
     def close(self) -> None:
@@ -136,6 +137,9 @@ class Collective:
 
         Raises:
             GenerationLost: a worker is gone or was hung; its slices are lost, and with them the generation.
+
+        Ranks that fail alike have agreed on it, and all of them end. One that fails alone leaves, or is gone: gloo
+        tells the others, NCCL does not, and one that computes learns of it late; so those are asked to leave as well.
         """
         import ray
         from ray.exceptions import RayActorError, RayTaskError
@@ -144,7 +148,8 @@ class Collective:
         results: list[Any] = [None] * len(references)
         lost: dict[int, bool] = {}  # whether the work may be to blame, by rank
         errors: list[Exception] = []
-        failed_at, given_up = float("inf"), False
+        failed_at = asked_at = float("inf")
+        killed: set[int] = set()
         while pending:
             patient = QUIET_SECONDS if failed_at == float("inf") else STRANDED_SECONDS
             ended, _ = ray.wait(list(pending), num_returns=1, timeout=patient)
@@ -161,18 +166,28 @@ class Collective:
                 except RayTaskError as error:
                     errors.append(error.cause or error)  # no cause where it could not be sent
                     failed_at = min(failed_at, time.monotonic())
-            patience = NCCL_SECONDS if self._ranks[0].device != "cpu" else STRANDED_SECONDS
-            if pending and time.monotonic() - failed_at > patience:
-                given_up = True
-                for rank in pending.values():  # they wait for the failed one in an exchange
+            now = time.monotonic()
+            if pending and asked_at < now - LEAVE_SECONDS:
+                for rank in set(pending.values()) - killed:
                     ray.kill(self._ranks[rank].actor)
-        if lost:
+                    killed.add(rank)
+            elif pending and failed_at < now - STRANDED_SECONDS and asked_at == float("inf"):
+                asked_at = now
+                for rank in pending.values():
+                    self._ranks[rank].actor.leave.remote()
+        broken = any(isinstance(error, GroupBroken) for error in errors)
+        if lost or broken:
             self._forget()
-        if lost and not (given_up and errors):
+        own = [error for error in errors if not isinstance(error, (PeerFailed, GroupBroken))]
+        if own and set(lost) <= killed:
+            raise own[0]
+        if lost:
             numbers = ", ".join(str(self._ranks[rank].number) for rank in sorted(lost))
             raise GenerationLost(f"worker {numbers} of the collective transport was lost", any(lost.values()))
+        if broken:
+            raise GenerationLost("a worker has left the others of the collective transport", False)
         if errors:
-            raise next((error for error in errors if not isinstance(error, PeerFailed)), errors[0])
+            raise errors[0]
         return results
 
     def _forget(self) -> None:

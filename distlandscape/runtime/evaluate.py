@@ -15,8 +15,11 @@ from distlandscape.curvature.product import Product
 from distlandscape.data.blocks import Samples, block_bounds
 from distlandscape.errors import InputError, OutOfMemory, WorkerFailure
 from distlandscape.objective import Batch, Objective
+from distlandscape.objective.failures import is_out_of_memory
+from distlandscape.objective.switches import measuring
+from distlandscape.runtime.device import is_lost
 from distlandscape.runtime.kept import Kept
-from distlandscape.runtime.memory import is_out_of_memory
+from distlandscape.runtime.placed import Placed
 from distlandscape.runtime.plan import ProductPlan
 from distlandscape.runtime.tree import Subtree, TreeSum
 
@@ -46,6 +49,10 @@ def halved(error: OutOfMemory) -> int:
     return error.samples // 2
 
 
+class PeerFailed(RuntimeError):
+    """Another rank failed; its error says why."""
+
+
 class Evaluator:
     """Computes subtree sums; re-uses its buffers, because fresh large ones cost more than the additions.
 
@@ -53,12 +60,21 @@ class Evaluator:
         device: where everything is computed.
         micro_batch: samples at a time; None: a fixed rule by device type.
         plan: how products are computed; other functions of a block are not touched by it.
+        threads: torch threads while a pass runs; None leaves the process as it is.
     """
 
-    def __init__(self, device: torch.device, micro_batch: int | None = None, plan: ProductPlan | None = None) -> None:
-        self.device = device
+    def __init__(
+        self,
+        device: torch.device,
+        micro_batch: int | None = None,
+        plan: ProductPlan | None = None,
+        threads: int | None = None,
+    ) -> None:
+        self.device, self.threads = device, threads
+        self.cancelled = False  # set by another thread: nobody waits for the pass any more
         self.plan = plan if plan is not None else ProductPlan()
         self.kept = Kept(device, self.plan.memory)
+        self._placed = Placed(device)
         self._checked: tuple[Objective, Product] | None = None
         self.micro_batch = micro_batch or default_micro_batch(device.type)
         self._free: list[Totals] = []
@@ -86,11 +102,23 @@ class Evaluator:
         self, objective: Objective, function: BlockFunction, arrays: Sequence[Any], subtrees: Sequence[Subtree]
     ) -> list[Totals]:
         """The same as tensors that stay on the device; give them back with ``release`` once they are used."""
-        objective.model.to(self.device)
-        tensors = [self._tensor(a) if isinstance(a, np.ndarray) else a for a in arrays]
-        if isinstance(function, Product):
-            self._prepare(objective, function, tensors[1:])
-        return [self._subtree_total(objective, function, tensors, subtree) for subtree in subtrees]
+        with measuring(self.device, objective.default_dtype, self.threads):
+            try:
+                objective = self._placed(objective)
+                tensors = [self._tensor(a) if isinstance(a, np.ndarray) else a for a in arrays]
+            except (MemoryError, RuntimeError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                raise OutOfMemory(1) from error  # no smaller micro-batch makes room for model and vectors
+            if isinstance(function, Product):
+                self._prepare(objective, function, tensors[1:])
+            return [self._subtree_total(objective, function, tensors, subtree) for subtree in subtrees]
+
+    def forget(self) -> None:
+        """Give up the objective, and the memory held for it."""
+        self.kept.forget()
+        self._placed.forget()
+        self._checked = None
 
     def release(self, totals: Sequence[Totals]) -> None:
         """Take buffers back."""
@@ -117,6 +145,8 @@ class Evaluator:
         x, y = objective.data.block(block)
         total: Totals | None = None
         for start in range(0, len(x), self.micro_batch):
+            if self.cancelled:
+                raise PeerFailed("another worker failed in this pass")
             try:
                 part = self._part(objective, function, arrays, block, start, (x, y))
             except (MemoryError, RuntimeError) as error:
@@ -124,6 +154,11 @@ class Evaluator:
                     raise
                 samples = min(self.micro_batch, len(x) - start)
                 raise OutOfMemory(samples) from None  # its traceback would keep the tensors alive
+            except InputError as error:
+                cause = error.__cause__
+                if cause is not None and is_lost(self.device):  # a device at fault, not the model that ran there
+                    raise cause from None
+                raise
             if total is None:
                 total = self._buffers(part)
                 for tensor, value in zip(total, part, strict=True):
@@ -150,10 +185,7 @@ class Evaluator:
 
         def batch() -> Batch:
             x, y = (array[start : start + self.micro_batch] for array in samples)
-            inputs, targets = objective.tensors(x, y, self.device)
-            if self.plan.channels_last and inputs.ndim == 4:
-                # ``contiguous`` would leave grey images as they are, and all layers behind them too.
-                inputs = inputs.to(memory_format=torch.channels_last)
+            inputs, targets = objective.tensors(x, y, self.device, channels_last=self.plan.channels_last)
             first = block_bounds(objective.data.samples, objective.data.blocks)[block]
             return Batch(inputs, targets, first + start)
 

@@ -17,8 +17,14 @@ import torch
 import torch.distributed
 from torch import Tensor
 
+from distlandscape.objective.failures import is_out_of_memory
+
 dist: Any = torch.distributed  # its stores and groups are not among what it exports to type checkers
 STEP_SECONDS = 120.0  # for one exchange; a peer that hangs for longer fails the generation
+
+
+class GroupBroken(RuntimeError):
+    """This generation is over: another rank has left it, or this one has."""
 
 
 @dataclass(frozen=True)
@@ -59,27 +65,49 @@ class Group:
 
         They are contiguous; empty ones are not sent.
         """
-        if self._group is None:
-            raise RuntimeError("this generation ended with an error in an exchange")
+        group = self._group  # another thread may leave meanwhile
+        if group is None:
+            raise GroupBroken("this generation of workers has ended")
         try:
-            self._exchange(outgoing, incoming)
+            self._exchange(group, outgoing, incoming)
+        except RuntimeError as error:
+            self.leave()
+            if is_out_of_memory(error):
+                raise
+            raise GroupBroken(f"an exchange with the other workers failed: {error}") from error
         except BaseException:
-            self._group = None  # its sockets close, and no other rank waits for this one
+            self.leave()
             raise
 
-    def _exchange(self, outgoing: Sequence[Sequence[Tensor]], incoming: Sequence[Sequence[Tensor]]) -> None:
+    @property
+    def over(self) -> bool:
+        """Whether this rank has left."""
+        return self._group is None
+
+    def leave(self) -> None:
+        """End this rank's membership; the exchanges it is in are given up, from whatever thread this is called.
+
+        Gloo's sockets close with the last reference, and no rank waits for this one. NCCL tells the others nothing, so
+        each of them has to leave.
+        """
+        group, self._group = self._group, None
+        if group is not None and self._together:
+            group.abort()
+
+    def _exchange(self, group: Any, outgoing: Sequence[Sequence[Tensor]], incoming: Sequence[Sequence[Tensor]]) -> None:
         works = []
         if self._together:
             # NCCL runs what two ranks exchange in the order it was asked for: alone, two sends wait for each other.
-            self._group._start_coalescing()
+            group._start_coalescing()
         for offset in range(1, self.world):
             peer = (self.rank + offset) % self.world
-            works += [self._group.send([t], peer, tag) for tag, t in enumerate(outgoing[peer]) if t.numel()]
+            works += [group.send([t], peer, tag) for tag, t in enumerate(outgoing[peer]) if t.numel()]
         for offset in range(1, self.world):
             peer = (self.rank - offset) % self.world
-            works += [self._group.recv([t], peer, tag) for tag, t in enumerate(incoming[peer]) if t.numel()]
+            works += [group.recv([t], peer, tag) for tag, t in enumerate(incoming[peer]) if t.numel()]
         if self._together:
-            works = [self._group._end_coalescing()]
+            whole = group._end_coalescing()
+            works = [] if whole is None else [whole]  # NCCL has no work where nothing was sent
         for work in works:
             work.wait()
 

@@ -89,7 +89,7 @@ def class_means(objective: Objective, pool: Runner | None = None) -> ClassMeans:
     """
     runner = pool if pool is not None else LocalRunner()
     counts, C, P = class_counts(objective), objective.outputs, objective.parameters
-    dtype = torch.empty(0, dtype=objective.dtype).numpy().dtype
+    dtype = torch.empty(0, dtype=objective.dtype, device="cpu").numpy().dtype
     own, across = np.empty((C, P), dtype), np.empty((C, P), dtype)
     passes = 0
     for classes in _groups(C, 16 * P):

@@ -12,7 +12,9 @@ from distlandscape.curvature.graph import held_bytes
 from distlandscape.curvature.product import Linearised, Product
 from distlandscape.errors import InputError
 from distlandscape.objective import Batch, Objective
-from distlandscape.runtime.memory import available_memory, is_out_of_memory
+from distlandscape.objective.failures import is_out_of_memory
+from distlandscape.runtime.memory import available_memory
+from distlandscape.runtime.placed import state_of
 
 Place = tuple[int, int]  # block, first sample of the micro-batch within it
 SHARE = 0.5  # of the memory that was available at first, which "auto" leaves to others
@@ -47,8 +49,7 @@ class Kept:
 
     def claim(self, objective: Objective, product: Product, micro_batch: int) -> None:
         """Say whose linearisations the coming ones are."""
-        tensors = [*objective.model.parameters(), *objective.model.buffers()]
-        weights = [(t.data_ptr(), t._version) for t in tensors]
+        weights = state_of(objective.model)
         owner = self._owner
         if owner is None or owner[0] is not objective or owner[1:] != (product, micro_batch, weights):
             self.forget()

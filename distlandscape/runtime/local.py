@@ -8,8 +8,11 @@ from typing import Any
 import torch
 
 from distlandscape.display import counted
-from distlandscape.errors import InputError, OutOfMemory
+from distlandscape.errors import InputError, OutOfMemory, WorkerFailure
 from distlandscape.objective import Objective
+from distlandscape.objective.failures import brief
+from distlandscape.objective.switches import using_threads
+from distlandscape.runtime.device import default_device, is_lost
 from distlandscape.runtime.evaluate import BlockFunction, Evaluator, Sums, halved
 from distlandscape.runtime.plan import ProductPlan
 from distlandscape.runtime.runner import Task, to_standard_error
@@ -22,7 +25,7 @@ class LocalRunner:
     """Computes every block in this process, on its GPU if it has one.
 
     Args:
-        threads: torch threads; None leaves the process as it is.
+        threads: torch threads while a pass runs or a task; None: those of the process.
         micro_batch: samples at a time; None: a fixed rule by device type.
         plan: how products are computed; None: kept as far as memory allows.
         on_event: told in words when the micro-batch had to be smaller; default: written to standard error.
@@ -43,18 +46,16 @@ class LocalRunner:
         on_event: Callable[[str], None] = to_standard_error,
     ) -> None:
         check_sizes(threads=threads, micro_batch=micro_batch)
-        if threads is not None:
-            torch.set_num_threads(threads)
         self._on_event = on_event
-        self._evaluator = Evaluator(default_device(), micro_batch, plan)
+        self._evaluator = Evaluator(default_device(), micro_batch, plan, threads)
 
     def __repr__(self) -> str:
         return f"in this process, {counted(self.threads, 'thread')}"
 
     @property
     def threads(self) -> int:
-        """Threads in use."""
-        return torch.get_num_threads()
+        """Threads of a pass."""
+        return self._evaluator.threads or torch.get_num_threads()
 
     @property
     def device(self) -> str:
@@ -74,6 +75,13 @@ class LocalRunner:
             except OutOfMemory as error:
                 self._evaluator.micro_batch = halved(error)
                 self._on_event(f"{error}; the pass starts again with a micro-batch of {self.micro_batch}")
+            except RuntimeError as error:
+                if not is_lost(self._evaluator.device):
+                    raise
+                raise WorkerFailure(
+                    f"the GPU reported a fault ({brief(error)}), after which this process cannot use it; start the"
+                    " program again, or resume the run"
+                ) from error
 
     def recover(self, repeated: bool = False) -> None:
         """See Runner.recover; there is nothing to lose here."""
@@ -90,19 +98,11 @@ class LocalRunner:
         """See Runner.map_tasks."""
         results = []
         for index, item in enumerate(items):
-            results.append(function(item))
+            with using_threads(self._evaluator.threads):
+                results.append(function(item))
             if done is not None:
                 done(index, results[-1])
         return results
-
-
-def default_device() -> torch.device:
-    """The first GPU this process may use, without TF32, else the CPU."""
-    if not torch.cuda.is_available():
-        return torch.device("cpu")
-    # Ten bits of mantissa, torch's default in convolutions, leave no residual below 10⁻³ of ‖H‖.
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-    return torch.device("cuda")
 
 
 def check_sizes(**sizes: float | None) -> None:

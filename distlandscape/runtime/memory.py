@@ -1,4 +1,4 @@
-"""How much memory there is, and how an allocation that failed shows."""
+"""How much memory there is, and giving back what is not used."""
 
 from __future__ import annotations
 
@@ -18,13 +18,6 @@ def available_memory(device: torch.device) -> int | None:
         return int(torch.cuda.mem_get_info(device)[0])
     free = [bytes_left for bytes_left in (_machine(), _container()) if bytes_left is not None]
     return min(free) if free else None
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out; torch raises a plain RuntimeError on the CPU."""
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
-        return True
-    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
 
 
 class Trimmer:

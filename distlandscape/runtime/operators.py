@@ -19,6 +19,7 @@ from distlandscape.curvature.fisher import LABELS
 from distlandscape.curvature.missing import require_second_derivative
 from distlandscape.errors import InputError
 from distlandscape.objective import Objective
+from distlandscape.objective.switches import measuring
 from distlandscape.runtime.evaluate import BlockFunction
 from distlandscape.runtime.local import LocalRunner
 from distlandscape.runtime.runner import Runner
@@ -46,7 +47,8 @@ class CurvatureOperator:
     decays = True  # whether weight decay λ adds λI
 
     def __init__(self, objective: Objective, pool: Runner | None = None) -> None:
-        require_second_derivative(objective)
+        with measuring(torch.device("cpu"), objective.default_dtype):
+            require_second_derivative(objective)
         self.objective = objective
         self.runner: Runner = pool if pool is not None else LocalRunner()
         self.shape = (objective.parameters, objective.parameters)
@@ -73,7 +75,7 @@ class CurvatureOperator:
             return self._sharded(vectors)
         V_KP = self._rows(vectors).numpy()
         together = max(1, PASS_BYTES // (8 * self.shape[0]))
-        out = torch.empty(V_KP.shape, dtype=self.dtype)
+        out = torch.empty(V_KP.shape, dtype=self.dtype, device="cpu")
         for start in range(0, len(V_KP), together):
             part = V_KP[start : start + together]
             (sums,) = self.runner.map_blocks(self.objective, type(self).products, (part, *self.arguments))

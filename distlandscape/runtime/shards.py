@@ -11,27 +11,26 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from distlandscape.errors import OutOfMemory
+from distlandscape.errors import OutOfMemory, WorkerFailure
 from distlandscape.objective import Objective
-from distlandscape.runtime.evaluate import BlockFunction, Evaluator
-from distlandscape.runtime.group import Group, Membership
+from distlandscape.objective.failures import brief, is_out_of_memory
+from distlandscape.runtime.device import is_lost
+from distlandscape.runtime.evaluate import BlockFunction, Evaluator, PeerFailed, Totals
+from distlandscape.runtime.group import Group, GroupBroken, Membership
 from distlandscape.runtime.tree import Subtree, finish, shares
 from distlandscape.spectral.driver import load_rows
 from distlandscape.spectral.segments import Segments, tree_sum
 from distlandscape.spectral.slices import Slice, SliceBasis, numbers
 from distlandscape.spectral.space import Array
 
+T = TypeVar("T")
 Command = tuple[Any, ...]  # name of a method of Shards, its arguments
-
-
-class PeerFailed(RuntimeError):
-    """Another rank raised; its error says why."""
 
 
 class Retry(RuntimeError):
@@ -62,6 +61,7 @@ class Shards:
         self.bases: dict[int, SliceBasis] = {}
         self._saves: dict[int, Future[dict[str, str]]] = {}
         self._answers: list[Any] = []
+        self._alike = False  # whether all ranks have stopped before the same command
         self._buffers: dict[str, Tensor] = {}
 
     def run(self, program: Sequence[Command], objective: Objective, evaluator: Evaluator, first: int = 0) -> list[Any]:
@@ -70,7 +70,27 @@ class Shards:
         Raises:
             Retry: memory ran out in a product, on some rank; all have stopped before the same command, which may be
                 done again: those before it are not idempotent.
+            PeerFailed: another rank raised, and all have stopped before the same command.
+            GroupBroken: another rank has left the generation.
+            WorkerFailure: memory ran out elsewhere.
         """
+        self._alike = False
+        try:
+            return self._run(program, objective, evaluator, first)
+        except Exception as error:
+            broken = self.group.over
+            if not self._alike and not is_lost(self.device):
+                self.group.leave()  # the others wait for this rank, or soon will
+            if broken and not isinstance(error, GroupBroken):
+                raise GroupBroken("this generation of workers has ended") from error
+            if is_out_of_memory(error):
+                raise WorkerFailure(
+                    f"the vectors of a measurement do not fit into the memory of a worker ({brief(error)}); take more"
+                    " workers, or a smaller basis_size or block"
+                ) from error
+            raise
+
+    def _run(self, program: Sequence[Command], objective: Objective, evaluator: Evaluator, first: int) -> list[Any]:
         self._answers = self._answers if first else []
         for position, (name, *arguments) in enumerate(program):
             if position < first:
@@ -180,14 +200,20 @@ class Shards:
         decay: float,
     ) -> None:
         """One pass: gather the vectors, sum this rank's blocks, finish the block tree for this rank's slice."""
-        V_KP = self._buffer("whole", (len(vectors), self.cut.dim), self.dtype)
+        shape = (len(vectors), self.cut.dim)
+        V_KP = self._agreed(lambda: self._buffer("whole", shape, self.dtype))
         for row, v in zip(V_KP, vectors, strict=True):
             row[self.own.start : self.own.stop] = self.vectors[v]
             self.group.gather_into(self.vectors[v], [row[part.start : part.stop] for part in self.slices])
         dealt = shares(objective.data.blocks, self.group.world)
         mine = dealt[self.group.rank] if self.group.rank < len(dealt) else []
-        totals = self._agreed(lambda: evaluator.subtree_totals(objective, function, (V_KP, *arguments), mine))
-        nodes = self._exchange(dealt, [total for (total,) in totals], len(vectors))
+
+        def local() -> tuple[list[Totals], list[list[Tensor]], list[list[Tensor]]]:
+            sums = evaluator.subtree_totals(objective, function, (V_KP, *arguments), mine)
+            return sums, self._outgoing([s for (s,) in sums]), self._incoming(dealt, len(vectors))
+
+        totals, outgoing, incoming = self._agreed(local)
+        nodes = self._exchange(dealt, outgoing, incoming)
         total = finish(nodes, Tensor.add_).div_(objective.samples)
         if decay:
             total += decay * V_KP[:, self.own.start : self.own.stop]
@@ -197,29 +223,40 @@ class Shards:
             self.vectors[out] = row.to(self.dtype, copy=True)
         evaluator.release(totals)  # their memory was a part of what was added up
 
-    def _agreed(self, work: Callable[[], list[Any]]) -> list[Any]:
+    def _agreed(self, work: Callable[[], T]) -> T:
         """The result of this rank's own work, once all ranks have one: else all fail alike, and none waits for ever."""
         failure: Exception | None = None
+        result: T | None = None
         try:
             result = work()
         except Exception as error:
-            failure, result = error, []
+            failure = error
         flag = torch.tensor([float(failure is not None)], device=self.device)
         flags = self.group.gather(flag, [1] * self.group.world)
+        self._alike = bool(numbers(torch.cat(flags)).any())
         if failure is not None:
             raise failure
-        if numbers(torch.cat(flags)).any():
+        if self._alike:
             raise PeerFailed("another worker failed in this pass")
-        return result
+        return cast(T, result)
 
-    def _exchange(self, dealt: list[list[Subtree]], sums: list[Tensor], K: int) -> list[tuple[Subtree, Tensor]]:
-        """Every subtree's sum, cut to this rank's slice; all in memory that is used again."""
+    def _outgoing(self, sums: list[Tensor]) -> list[list[Tensor]]:
+        """This rank's sums, cut to the slice of each rank."""
+        return [[s[:, part.start : part.stop].contiguous() for s in sums] for part in self.slices]
+
+    def _incoming(self, dealt: list[list[Subtree]], K: int) -> list[list[Tensor]]:
+        """Room for the sums of each other rank, cut to this one's slice; memory that is used again."""
         length = self.own.stop - self.own.start
-        outgoing = [[s[:, part.start : part.stop].contiguous() for s in sums] for part in self.slices]
         incoming = []
         for rank in range(self.group.world):
             count = len(dealt[rank]) if rank < len(dealt) and rank != self.group.rank else 0
             incoming.append(list(self._buffer(f"from {rank}", (count, K, length), torch.float64)))
+        return incoming
+
+    def _exchange(
+        self, dealt: list[list[Subtree]], outgoing: list[list[Tensor]], incoming: list[list[Tensor]]
+    ) -> list[tuple[Subtree, Tensor]]:
+        """Every subtree's sum, cut to this rank's slice."""
         self.group.swap(outgoing, incoming)
         incoming[self.group.rank] = outgoing[self.group.rank]
         return [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -14,10 +14,12 @@ from distlandscape.curvature.graph import held_bytes
 from distlandscape.curvature.product import Product
 from distlandscape.errors import InputError
 from distlandscape.objective import Batch, Objective
+from distlandscape.objective.switches import measuring
+from distlandscape.runtime.device import default_device
 from distlandscape.runtime.evaluate import default_micro_batch
 from distlandscape.runtime.kept import SHARE
-from distlandscape.runtime.local import default_device
 from distlandscape.runtime.memory import available_memory
+from distlandscape.runtime.placed import Placed
 from distlandscape.runtime.plan import METHODS, ProductPlan
 
 clock = time.perf_counter
@@ -63,15 +65,19 @@ def pick(question: Question) -> tuple[ProductPlan, dict[str, float]]:
     Raises:
         InputError: an operation of the model has no second derivative.
     """
-    q, objective = question, question.objective
-    device = torch.device("cpu") if q.on_cpu else default_device()
-    objective.model.to(device)
+    device = torch.device("cpu") if question.on_cpu else default_device()
+    with measuring(device, question.objective.default_dtype):
+        return _pick(replace(question, objective=Placed(device)(question.objective)), device)
+
+
+def _pick(q: Question, device: torch.device) -> tuple[ProductPlan, dict[str, float]]:
+    objective = q.objective
     size = q.micro_batch or default_micro_batch(device.type)
     x, y = (array[:size] for array in objective.data.block(0))
     inputs, targets = objective.tensors(x, y, device)
     forward = "forward_over_reverse" in q.methods and _forward_is_right(q)
     plans, seconds = {}, {}
-    images = inputs.ndim == 4
+    images = objective.habits.channels_last
     for channels_last in q.layouts if images else q.layouts[:1]:
         laid = inputs.to(memory_format=torch.channels_last) if channels_last and images else inputs
         for method, expected in _seconds(q, Batch(laid, targets, 0), device, forward).items():

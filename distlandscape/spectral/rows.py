@@ -42,6 +42,6 @@ class SpaceRows:
         rows: Tensor | None = None
         for index, vector in enumerate(self.vectors):
             row = torch.from_numpy(np.asarray(self.space.to_numpy(vector)))
-            rows = torch.empty(self.shape, dtype=row.dtype) if rows is None else rows
+            rows = row.new_empty(self.shape) if rows is None else rows
             rows[index] = row
-        return rows if rows is not None else torch.empty(self.shape)
+        return rows if rows is not None else torch.empty(self.shape, device="cpu")

@@ -53,7 +53,7 @@ class Slice:
 
     def combine(self, xs: Sequence[Tensor], coefficients_LK: Array) -> list[Tensor]:
         """(L, K) coefficients times K vectors."""
-        coefficients = torch.tensor(coefficients_LK).to(self.device)
+        coefficients = torch.tensor(coefficients_LK, device=self.device)
         out = [torch.empty(self.stop - self.start, dtype=self.dtype, device=self.device) for _ in coefficients]
         for a, b in self.bounds():
             segment = coefficients @ torch.stack([x[a:b].double() for x in xs])
@@ -109,7 +109,7 @@ class SliceBasis:
 
     def combine(self, coefficients_KM: Array) -> list[Tensor]:
         """(K, M) coefficients to K vectors."""
-        coefficients = torch.tensor(coefficients_KM).to(self.owner.device)
+        coefficients = torch.tensor(coefficients_KM, device=self.owner.device)
         length = self.owner.stop - self.owner.start
         out = torch.empty(len(coefficients), length, dtype=self.owner.dtype, device=self.owner.device)
         for s, (a, b) in enumerate(self.owner.bounds()):
@@ -121,7 +121,7 @@ class SliceBasis:
     def compress(self, coefficients_KM: Array) -> None:
         """Replace all vectors but the last by (K, M − 1) combinations of them; the last follows behind."""
         self._let_writing_end()
-        coefficients = torch.tensor(coefficients_KM).to(self.owner.device)
+        coefficients = torch.tensor(coefficients_KM, device=self.owner.device)
         kept, old = coefficients.shape
         for rows in self._rows:
             for c in range(0, rows.shape[1], CHUNK):

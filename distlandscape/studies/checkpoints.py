@@ -9,7 +9,7 @@ from distlandscape.config import RunConfig
 from distlandscape.errors import InputError
 from distlandscape.objective import Objective
 from distlandscape.record.run import Run, Stage
-from distlandscape.runtime.local import default_device
+from distlandscape.runtime.device import default_device
 from distlandscape.studies.progress import Progress
 from distlandscape.studies.training_record import TrainingRecord, verified
 from distlandscape.training import checkpoint_steps, curve_steps, learning_rate_at, train

@@ -20,7 +20,7 @@ from distlandscape.data import BlockStore
 from distlandscape.display import counted
 from distlandscape.errors import InputError
 from distlandscape.objective import Objective
-from distlandscape.runtime.local import default_device
+from distlandscape.runtime.device import default_device
 from distlandscape.studies.context import build_objective
 from distlandscape.studies.hyperplane_planes import (
     GIVEN,

@@ -13,8 +13,8 @@ from distlandscape.config import RunConfig
 from distlandscape.curvature import hessian_products
 from distlandscape.errors import OutOfMemory
 from distlandscape.objective import Objective
+from distlandscape.runtime.device import default_device
 from distlandscape.runtime.evaluate import Evaluator
-from distlandscape.runtime.local import default_device
 from distlandscape.runtime.plan import ProductPlan
 from distlandscape.runtime.tree import Subtree
 from distlandscape.studies.costs import Costs

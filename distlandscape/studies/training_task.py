@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 
 from distlandscape.objective import Objective
-from distlandscape.runtime.local import default_device
+from distlandscape.runtime.device import default_device
 from distlandscape.training.pack import CHUNK
 from distlandscape.training.projections import Projection
 from distlandscape.training.rows import AllRows

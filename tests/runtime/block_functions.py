@@ -2,8 +2,12 @@
 
 import os
 import signal
+from pathlib import Path
+from unittest import mock
 
 import torch
+
+from distlandscape.runtime import device, worker
 
 
 def count_samples(objective, batch):
@@ -65,3 +69,19 @@ def refuse_three(item):
     if item == 3:
         raise ArithmeticError("three is refused")
     return item
+
+
+def device_beside_a_gpu(item):
+    """Where a worker would compute if torch saw a GPU."""
+    with mock.patch.object(torch.cuda, "is_available", return_value=True):
+        return device.default_device().type
+
+
+def fault_once(objective, batch, V_KP, flag):
+    """The first call on any worker meets a fault of its GPU, from which that process does not recover."""
+    try:
+        Path(flag).touch(exist_ok=False)
+    except FileExistsError:
+        return (V_KP * len(batch.x),)
+    worker.is_lost = lambda device: True
+    raise RuntimeError("CUDA error: device-side assert triggered")

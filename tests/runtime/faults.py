@@ -3,6 +3,7 @@
 import errno
 import os
 import signal
+import time
 from pathlib import Path
 
 import ray
@@ -59,7 +60,23 @@ def _fail(*args):
     raise ArithmeticError("armed to fail")
 
 
-ACTS = {"kill": _kill, "stop": _stop, "memory": _lack_memory, "disk": _fill_disk, "fail": _fail}
+def _pause(*args):
+    time.sleep(2)
+
+
+def _sleep(*args):
+    time.sleep(60)
+
+
+ACTS = {
+    "kill": _kill,
+    "stop": _stop,
+    "memory": _lack_memory,
+    "disk": _fill_disk,
+    "fail": _fail,
+    "pause": _pause,
+    "sleep": _sleep,
+}
 
 
 def _first(flag):

@@ -11,7 +11,7 @@ import torch
 
 from distlandscape.errors import GenerationLost, WorkerFailure
 from distlandscape.objective import Objective
-from distlandscape.runtime import Fisher, GaussNewton, Hessian, LocalRunner, Pool, dealing
+from distlandscape.runtime import Fisher, GaussNewton, Hessian, LocalRunner, Pool, collective, dealing
 from distlandscape.spectral import spectral_density, top_eigenpairs, trace_and_frobenius
 from distlandscape.spectral.driver import TensorSpace
 from tests.runtime import block_functions
@@ -205,20 +205,53 @@ def test_a_lost_worker_ends_the_generation_and_the_pool_recovers(objective, expe
 def test_out_of_memory_on_one_rank_repeats_the_command_on_all(objective, expected, struck, tmp_path):
     """Commands before the product are not done twice: the numbers are those of the smaller micro-batch throughout."""
     shared, events = struck
+    pids = shared.pids
     arm_worker(shared, 1, "product", "memory", 1, str(tmp_path / "flag"))
     assert whole(Hessian(objective, shared)) == expected
+    assert shared.pids == pids
     assert shared.micro_batch == 10
     assert events == ["out of memory with 20 samples at a time; the pass starts again with a micro-batch of 10"]
 
 
 def test_an_error_of_one_rank_outside_a_product_strands_nobody(objective, expected, struck, tmp_path):
-    """The others wait for it in an exchange; they are given up after some seconds, and the error is the one raised."""
-    shared, _ = struck
-    H = Hessian(objective, shared)
+    """The others wait for it in an exchange; its leaving tells them, none is lost, and the error is the one raised."""
+    shared, events = struck
+    H, pids = Hessian(objective, shared), shared.pids
     arm_worker(shared, 0, "exchange", "fail", 8, str(tmp_path / "flag"))
     with pytest.raises(ArithmeticError, match="armed to fail"):
         whole(H)
+    assert (shared.pids, events) == (pids, [])
+    assert whole(H) == expected
+
+
+def test_a_rank_that_computes_is_not_lost_with_another(objective, expected, struck, monkeypatch, tmp_path):
+    """It hears of the loss while it is at its blocks, and stops in front of the next micro-batch."""
+    shared, events = struck
+    monkeypatch.setattr(collective, "STRANDED_SECONDS", 0.3)
+    H, pids = Hessian(objective, shared), shared.pids
+    arm_worker(shared, 0, "product", "kill", 4, str(tmp_path / "kill"))
+    arm_worker(shared, 1, "product", "pause", 3, str(tmp_path / "pause"))
+    with pytest.raises(GenerationLost, match="worker 0 of the collective transport was lost"):
+        whole(H)
     shared.recover()
+    assert shared.pids[1:] == pids[1:]
+    assert len(events) == 1
+    assert whole(H) == expected
+
+
+def test_a_rank_that_does_not_leave_is_killed(objective, expected, struck, monkeypatch, tmp_path):
+    """It would keep the error of another one waiting for ever."""
+    shared, events = struck
+    monkeypatch.setattr(collective, "STRANDED_SECONDS", 0.3)
+    monkeypatch.setattr(collective, "LEAVE_SECONDS", 0.5)
+    H, pids = Hessian(objective, shared), shared.pids
+    arm_worker(shared, 0, "exchange", "fail", 8, str(tmp_path / "fail"))
+    arm_worker(shared, 1, "exchange", "sleep", 8, str(tmp_path / "sleep"))
+    with pytest.raises(ArithmeticError, match="armed to fail"):
+        whole(H)
+    shared.recover()
+    assert [old == new for old, new in zip(pids, shared.pids, strict=True)] == [True, False, True]
+    assert len(events) == 1
     assert whole(H) == expected
 
 
