@@ -12,9 +12,8 @@ from torch import Tensor, nn
 
 from distlandscape.errors import InputError
 from distlandscape.files import write_whole
-from distlandscape.models.weights_file import read_state
-
-PREFIXES = ("module.", "_orig_mod.")  # of DataParallel and of compiled models
+from distlandscape.models.weights_file import read_states
+from distlandscape.models.weights_names import Match, match, place
 
 
 def save_weights(model: nn.Module, path: Path) -> None:
@@ -31,33 +30,29 @@ def load_weights(model: nn.Module, path: str | Path) -> None:
     """Read weights into ``model``, whose names and shapes must match exactly.
 
     Takes safetensors, or what ``torch.save`` wrote of a state dict: read with ``weights_only``, recognised by content.
-    A state dict inside a checkpoint is found under its usual names, and prefixes that wrappers put before every name
-    are dropped where the model does not have them. A tied parameter needs to be there under one of its names. Numbers
-    are converted to the model's precision.
+    A state dict inside a checkpoint is found under whatever key it has, where only one fits the model. What wrappers
+    and modules around the model put into its names is seen through (see ``weights_names``), and the counter of an
+    AveragedModel is left out. A tied parameter needs to be there under one of its names. Numbers are converted to the
+    model's precision.
 
     Raises:
-        InputError: missing or damaged file, pickled objects, names or shapes that do not fit, NaN or inf.
+        InputError: missing or damaged file, pickled objects, names or shapes that do not fit, several state dicts that
+            do, NaN or inf.
     """
     file = Path(path)
     if not file.is_file():
         raise InputError(f"model.weights {file} is not an existing file; give a safetensors file or a state dict")
     own = model.state_dict()
-    state = _without_prefixes(read_state(file), own)
-    _share_ties(state, own)
+    state = _only_fit(file, {key: match(state, own) for key, state in read_states(file).items()}, own)
     first: dict[tuple[object, ...], str] = {}
     for name, tensor in own.items():
-        if name not in state:
-            raise InputError(f"model.weights {file} lacks {name!r}; give weights of this very model")
-        _require_fit(file, name, state[name], tensor)
-        twin = first.setdefault(_place(tensor), name)
+        _require_numbers(file, name, state[name], tensor)
+        twin = first.setdefault(place(tensor), name)
         if twin != name and not torch.equal(state[name].to(tensor.dtype), state[twin].to(tensor.dtype)):
             raise InputError(
                 f"model.weights {file} holds different values for {twin!r} and {name!r}, which the model ties; give"
                 " weights of this very model"
             )
-    extra = sorted(set(state) - set(own))
-    if extra:
-        raise InputError(f"model.weights {file} holds {extra[0]!r}, which the model lacks; give weights of this model")
     model.load_state_dict(state)
 
 
@@ -70,36 +65,27 @@ def weights_sha256(model: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def _without_prefixes(state: dict[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    # A model may have such names itself, so nothing is dropped once a name is known.
-    while own.keys().isdisjoint(state):
-        prefix = next((p for p in PREFIXES if all(name.startswith(p) for name in state)), None)
-        if prefix is None:
-            break
-        state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
-    return state
-
-
-def _share_ties(state: dict[str, Tensor], own: Mapping[str, Tensor]) -> None:
-    """Give a missing name the tensor of the name it is tied to; other writers keep one of them only."""
-    present = {_place(tensor): name for name, tensor in own.items() if name in state}
-    for name, tensor in own.items():
-        tied = present.get(_place(tensor))
-        if name not in state and tied is not None and tensor.numel():  # empty tensors all lie at 0
-            state[name] = state[tied]
-
-
-def _place(tensor: Tensor) -> tuple[object, ...]:
-    """The same for two names of one parameter."""
-    return tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype
-
-
-def _require_fit(file: Path, name: str, given: Tensor, own: Tensor) -> None:
-    if given.shape != own.shape:
+def _only_fit(file: Path, found: Mapping[str, Match], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The state dict that fits the model, by the keys under which a file holds several."""
+    good = [key for key, one in found.items() if one.fits(own)]
+    if len(good) > 1:
         raise InputError(
-            f"model.weights {file}: {name!r} has shape {tuple(given.shape)}, the model needs {tuple(own.shape)};"
-            " give weights of this very model"
+            f"model.weights {file} holds weights of this model under {' and '.join(map(repr, good))}; save the one that"
+            " is meant alone"
         )
+    key = good[0] if good else min(found, key=lambda key: len(found[key].missing))
+    one, under = found[key], f" under {key!r}" if key else ""
+    if len(one.prefixes) > 1:
+        raise InputError(
+            f"model.weights {file} holds this model{under} under the prefixes {' and '.join(map(repr, one.prefixes))};"
+            " save the one that is meant alone"
+        )
+    if not good:
+        raise InputError(f"model.weights {file}{under} {one.misfit(own)}; give weights of this very model")
+    return one.state
+
+
+def _require_numbers(file: Path, name: str, given: Tensor, own: Tensor) -> None:
     if (given.is_floating_point(), given.is_complex()) != (own.is_floating_point(), own.is_complex()):
         raise InputError(
             f"model.weights {file}: {name!r} holds {given.dtype}, the model needs {own.dtype}; give weights of this"

@@ -14,31 +14,51 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from distlandscape.errors import InputError
+from distlandscape.models.weights_names import listed
 
 NESTS = ("state_dict", "model_state_dict", "model")  # where training scripts put the state dict
-DEPTH = 3  # of such nests; a pickle can hold a dict that contains itself
+DEPTH = 3  # of nested mappings; a pickle can hold one that contains itself
 OLD_MAGIC = bytes.fromhex("6cfc9c46f9206aa85019")  # near the start of files as torch wrote them before its archives
 
 
-def read_state(file: Path) -> dict[str, Tensor]:
-    """The tensors of a weights file by name, on the CPU; the kind of file is recognised by its content.
+def read_states(file: Path) -> dict[str, dict[str, Tensor]]:
+    """The state dicts of a weights file, on the CPU, by the keys that lead to them: "" where the file is one itself.
+
+    The kind of file is recognised by its content. A state dict is a mapping from names to dense tensors.
 
     Raises:
-        InputError: unreadable or damaged file, pickled objects, or anything but dense tensors under names.
+        InputError: unreadable or damaged file, pickled objects, or no state dict in it.
     """
     content = _content(file)
+    found: dict[str, Mapping[str, Tensor]] = {}
+    _collect(content, "", DEPTH, found, set())
+    if not found:
+        raise InputError(f"model.weights {file} {_why_none(content)}")
+    return {key: dict(state) for key, state in found.items()}
+
+
+def _collect(content: Any, key: str, depth: int, found: dict[str, Mapping[str, Tensor]], seen: set[int]) -> None:
+    """State dicts in nested mappings; what stands under keys that are no names, as an optimizer's does, is left out."""
+    if not isinstance(content, Mapping) or not content or id(content) in seen:
+        return
+    seen.add(id(content))
+    if all(isinstance(name, str) and _is_dense(value) for name, value in content.items()):
+        found[key] = content
+    elif depth:
+        for name, value in content.items():
+            if isinstance(name, str):
+                _collect(value, f"{key}.{name}" if key else name, depth - 1, found, seen)
+
+
+def _why_none(content: Any) -> str:
+    """What stands in the way, in the mapping that a training script would put the weights into."""
     for _ in range(DEPTH):
-        if not isinstance(content, Mapping):
-            break
-        content = next((content[nest] for nest in NESTS if isinstance(content.get(nest), Mapping)), content)
+        if isinstance(content, Mapping):
+            content = next((content[nest] for nest in NESTS if isinstance(content.get(nest), Mapping)), content)
     if not isinstance(content, Mapping) or not content:
-        raise InputError(f"model.weights {file} holds no state dict; save model.state_dict()")
-    for name, value in content.items():
-        if not isinstance(name, str) or not _is_dense(value):
-            raise InputError(
-                f"model.weights {file} holds {name!r}, which is no dense tensor; save model.state_dict() alone"
-            )
-    return dict(content)
+        return "holds no state dict; save model.state_dict()"
+    bad = [name for name, value in content.items() if not isinstance(name, str) or not _is_dense(value)]
+    return f"holds {listed(map(repr, bad))}, which is no dense tensor; save model.state_dict() alone"
 
 
 def _content(file: Path) -> Any:
@@ -60,12 +80,23 @@ def _content(file: Path) -> Any:
     except InputError:
         raise
     except pickle.UnpicklingError as error:
+        names = _objects(file)
+        told, remedy = f" ({listed(names)})" if names else "", "save model.state_dict() alone"
+        if any(name.startswith("numpy.") for name in names):
+            remedy += ", with tensors (torch.from_numpy) for numpy's arrays and plain numbers for its scalars"
         raise InputError(
-            f"model.weights {file} holds Python objects beside tensors; pickled weights are refused, save"
-            " model.state_dict() alone"
+            f"model.weights {file} holds Python objects beside tensors{told}; pickled weights are refused, {remedy}"
         ) from error
     except Exception as error:  # zip, torch and its unpickler each have their own ways to fail on a damaged file
         raise InputError(f"model.weights {file} is damaged or no state dict; save model.state_dict() again") from error
+
+
+def _objects(file: Path) -> list[str]:
+    """Names of the Python objects in an archive, of which nothing is run; none where it does not tell."""
+    try:
+        return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(file))
+    except (ValueError, RuntimeError, pickle.UnpicklingError):  # torch's older format, and damaged pickles
+        return []
 
 
 def _is_archive(file: Path) -> bool:

@@ -14,7 +14,15 @@ from distlandscape.studies import theory
 from distlandscape.studies.context import build_objective
 from distlandscape.studies.costs import Costs, Plan
 from distlandscape.studies.probe import measure
-from distlandscape.studies.runner import STUDIES, SWEEPS, THEORY, main_operator, resolve, single_passes
+from distlandscape.studies.runner import (
+    STUDIES,
+    SWEEPS,
+    THEORY,
+    checkpoints_expected,
+    main_operator,
+    resolve,
+    single_passes,
+)
 from distlandscape.studies.stores import imported
 from distlandscape.studies.sweep_costs import SweepCosts, SweepPlan
 from distlandscape.studies.sweep_plan import sweep_costs
@@ -46,7 +54,7 @@ def plan_study(
     STUDIES[study].check(config, objective)
     config, _ = tuned(config, objective, main_operator(study, config, objective))
     costs = measure(objective, config, network_gbit)
-    passes = single_passes(study, config, config.train.checkpoints or 1)
+    passes = single_passes(study, config, checkpoints_expected(study, config))
     return costs, [costs.plan(count, passes) for count in counts], passes
 
 

@@ -32,11 +32,12 @@ from distlandscape.studies.context import StudyContext, build_objective
 from distlandscape.studies.execute import MakePage, Outcome, execute, make_runner
 from distlandscape.studies.expected import say_passes, say_sweep
 from distlandscape.studies.figures import Draw
-from distlandscape.studies.given import given_checkpoints
+from distlandscape.studies.given import given_checkpoints, given_files
 from distlandscape.studies.progress import Progress
 from distlandscape.studies.provenance import git_commit, provenance, versions
 from distlandscape.studies.stores import Stores, imported
 from distlandscape.studies.tuning import PLAIN, tuned
+from distlandscape.training import checkpoint_steps
 
 
 class Study(Protocol):
@@ -178,6 +179,14 @@ def resolve(config: RunConfig, study: str) -> RunConfig:
 def main_operator(study: str, config: RunConfig, objective: Objective) -> CurvatureOperator | None:
     """The operator whose products take most of a study's time; None: the Hessian."""
     return spectrum.make_operator(config, objective) if STUDIES.get(study) is spectrum else None
+
+
+def checkpoints_expected(study: str, config: RunConfig) -> int:
+    """How many checkpoints the study measures: those of a given folder, or of its training."""
+    if study == EMERGENCE and config.emergence.checkpoints is not None:
+        return len(given_files(config.emergence.checkpoints))
+    assert config.train.steps is not None and config.train.checkpoints is not None, "resolve fills them in"
+    return len(checkpoint_steps(config.train.steps, config.train.checkpoints))
 
 
 def single_passes(study: str, config: RunConfig, checkpoints: int) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from dataclasses import replace
@@ -13,18 +14,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from distlandscape.cli.main import main
 from distlandscape.config import load_config
 from distlandscape.curvature import hessian_products
 from distlandscape.errors import OutOfMemory
+from distlandscape.models import save_weights
 from distlandscape.runtime import LocalRunner
 from distlandscape.runtime.tree import shares
-from distlandscape.studies import probe
+from distlandscape.studies import emergence, probe
 from distlandscape.studies.context import build_objective
 from distlandscape.studies.costs import BASIS, Costs
 from distlandscape.studies.expected import say_passes
 from distlandscape.studies.plan import plan_study
 from distlandscape.studies.probe import measure
-from distlandscape.studies.runner import resolve
+from distlandscape.studies.runner import checkpoints_expected, resolve
 from tests.benchmarks import simulation
 
 COSTS = Costs(
@@ -98,6 +101,28 @@ def test_a_plan_starts_nothing_and_follows_the_configuration():
     assert [p.workers for p in plans] == [1, 4]
     assert passes == pytest.approx(2 * (30 + 4 * 10) + 80 + 1)
     assert costs.sample_bytes == 100 * (64 * 4 + 8)
+
+
+@pytest.mark.parametrize("given", [1, 3, 12])
+def test_given_checkpoints_are_counted(given, tmp_path, capfd):
+    """As many as there are in the folder, whatever ``train.checkpoints`` would be."""
+    small = ["data.samples=120", "data.classes=[0, 1, 2]", "model.options={hidden: [4]}"]
+    model = build_objective(resolve(load_config(None, small), "emergence")).model
+    for step in range(given):
+        save_weights(model, tmp_path / f"step-{step:03d}.safetensors")
+    words = [word for key in (*small, f"emergence.checkpoints={tmp_path}") for word in ("--set", key)]
+    assert main(["plan", "emergence", *words, "--counts", "1,2", "--json"]) == 0
+    told = json.loads(capfd.readouterr().out)
+    assert told["passes"] == emergence.planned_passes(load_config(None, []), given)
+    for plan in told["plans"]:
+        assert plan["total_seconds"] >= plan["pass_seconds"] * told["passes"]  # and the driver's own arithmetic
+
+
+@pytest.mark.parametrize(("keys", "count"), [(["train.steps=0"], 1), (["train.steps=3"], 4), ([], 9)])
+def test_trained_checkpoints_are_counted_as_they_are_kept(keys, count):
+    """Of a short training there are fewer than ``train.checkpoints`` asks for, and one of none."""
+    config = resolve(load_config(None, keys), "emergence")
+    assert checkpoints_expected("emergence", config) == count
 
 
 @pytest.mark.parametrize("gpus", [0, 1])
