@@ -21,13 +21,15 @@ BENCH := $(VENV)/.installed-bench
 # Two pips must never write into one environment at the same time.
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-browser test-commands lint docs bench bench-coverage bench-memory bench-peers bench-restart bench-scaling bench-warm faults bench-planes theory-table class-tables emergence-tables hyperplane-tables goldilocks-tables picture release-check clean
+.PHONY: help quickstart test test-browser test-commands test-processors test-processors-short lint docs bench bench-coverage bench-memory bench-peers bench-restart bench-scaling bench-warm faults bench-planes theory-table class-tables emergence-tables hyperplane-tables goldilocks-tables picture release-check clean
 
 help:
 	@echo "make quickstart    train a small network, measure its Hessian spectrum, print where the page is"
 	@echo "make test          run the tests (PYTEST_ARGS='…' is passed on), without those that need a browser"
 	@echo "make test-browser  open the page in headless Chromium and check it"
 	@echo "make test-commands run every block of README and start page, some minutes"
+	@echo "make test-processors tests of the numerics under the kernels that other processors run, about half an hour"
+	@echo "make test-processors-short two such settings, a part of the tests, under 3 minutes"
 	@echo "make lint          ruff, mypy and the import contracts"
 	@echo "make docs          build the documentation into docs/_build/html"
 	@echo "make bench         cost of a product in gradients, beside a peer and over Ray workers (Markdown)"
@@ -103,6 +105,12 @@ test-browser: $(TEST)
 
 test-commands: $(TEST)
 	$(BIN)/python -m pytest -n 0 -m commands $(PYTEST_ARGS)
+
+test-processors: $(TEST)
+	$(BIN)/python -m tests.processors
+
+test-processors-short: $(TEST)
+	$(BIN)/python -m tests.processors --short
 
 lint: $(LINT)
 	$(BIN)/ruff check .

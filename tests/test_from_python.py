@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import threading
+
 import pytest
 
 import distlandscape as dl
@@ -26,6 +29,18 @@ def test_a_study_hands_back_its_run(run):
     assert len(run.result["eigenvalues"]) == 2
     assert run.table("density").num_rows >= 5
     assert dl.open_run(run.path).result == run.result
+
+
+def test_a_study_in_a_thread_that_is_not_the_main_one(tmp_path, empty_database, run):
+    """Where Python lets nobody handle signals: the same numbers, and the process's handlers stay what they were."""
+    handlers = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
+    config, done = {**SMALL, "tracking": {"uri": f"sqlite:///{empty_database}"}}, []
+    thread = threading.Thread(target=lambda: done.append(dl.run_study("spectrum", config, out=tmp_path)))
+    thread.start()
+    thread.join()
+    (beside,) = done
+    assert (beside.status, beside.result["eigenvalues"]) == ("done", run.result["eigenvalues"])
+    assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == handlers
 
 
 def test_a_run_shows_where_everything_is(run):

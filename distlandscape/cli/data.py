@@ -54,8 +54,9 @@ def run_import(args: argparse.Namespace) -> int:
     Raises:
         InputError: see ``load_source``, or something else is where the file should be.
     """
-    d = load_config(args.config, args.assignments).data
-    from distlandscape.data import BlockStore, load_source
+    config = load_config(args.config, args.assignments)
+    from distlandscape.data import BlockStore
+    from distlandscape.studies.context import load_data
     from distlandscape.studies.progress import Progress
 
     out = Path(args.out)
@@ -65,20 +66,7 @@ def run_import(args: argparse.Namespace) -> int:
         except InputError:
             raise InputError(f"{out} exists and is no block store; remove it or give another --out") from None
     with Progress() as progress:
-        store = load_source(
-            d.source,
-            d.path,
-            samples=d.samples,
-            classes=d.classes,
-            seed=d.seed,
-            blocks=d.blocks,
-            split=d.split,
-            scaling=d.scaling,
-            target=d.target,
-            options=d.options,
-            into=out,
-            progress=progress.update,
-        )
+        store = load_data(config, config.data.split, config.data.samples, out, progress.update)
     _print(store, args)
     return 0
 

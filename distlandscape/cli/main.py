@@ -6,6 +6,8 @@ import argparse
 import contextlib
 import importlib
 import os
+import select
+import signal
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
@@ -39,6 +41,7 @@ COMMANDS = (
     "doctor",
 )
 DONE, FAILED, BAD_INPUT, UNCONVERGED, INTERRUPTED = 0, 1, 2, 3, 130
+CLOSED_PIPE = 128 + signal.SIGPIPE  # what a shell reports of a program that writes to ``head`` after it has ended
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -58,20 +61,26 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
-    args = build_parser().parse_args(arguments)
     try:
+        try:
+            args = build_parser().parse_args(arguments)
+        finally:
+            sys.stdout.flush()  # --help ends with SystemExit, and what is not written by then fails at the very end
         with _clean_stdout() as stdout:
             args.stdout = stdout
             code: int = args.run(args)
             return code
+    except BrokenPipeError as error:
+        if not _reader_has_ended():
+            return _unexpected(error)
+        _write_nowhere(1)
+        return CLOSED_PIPE
     except InputError as error:
         return _fail(str(error), BAD_INPUT)
     except (KeyboardInterrupt, Interrupted):
         return _fail("interrupted; a run that had begun can be resumed, see above", INTERRUPTED)
     except Exception as error:
-        if os.environ.get("DISTLANDSCAPE_DEBUG"):
-            traceback.print_exc()
-        return _fail(f"{type(error).__name__}: {error}", FAILED)
+        return _unexpected(error)
 
 
 @contextlib.contextmanager
@@ -92,9 +101,32 @@ def _clean_stdout() -> Iterator[TextIO]:
         os.close(real)
 
 
+def _reader_has_ended() -> bool:
+    """Whether standard output is a pipe that nobody reads any more."""
+    poll = select.poll()
+    poll.register(1, 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))
+
+
+def _unexpected(error: Exception) -> int:
+    if os.environ.get("DISTLANDSCAPE_DEBUG"):
+        traceback.print_exc()
+    return _fail(f"{type(error).__name__}: {error}", FAILED)
+
+
 def _fail(sentence: str, code: int) -> int:
-    print(f"distlandscape: {' '.join(sentence.split())}", file=sys.stderr)
+    try:
+        print(f"distlandscape: {' '.join(sentence.split())}", file=sys.stderr, flush=True)
+    except BrokenPipeError:  # then nobody reads it, and the code has to do
+        _write_nowhere(2)
     return code
+
+
+def _write_nowhere(descriptor: int) -> None:
+    """What Python still wants to flush there when it ends is dropped, instead of a traceback at the very end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, descriptor)
+    os.close(nowhere)
 
 
 if __name__ == "__main__":

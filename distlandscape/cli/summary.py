@@ -78,21 +78,27 @@ def _theory(result: dict[str, Any]) -> list[str]:
 def _hyperplane(result: dict[str, Any]) -> list[str]:
     from distlandscape.report.plane_curves import crossing_words
 
-    found = result["d_int90"]
+    found, chance = result["d_int90"], result["chance"]
     lines = [
         f"planes through the weights of {_subject(result)}",
         f"  {result['trainings']} trainings in {result['wall_s']:.0f} s; accuracy in full space"
-        f" {100 * found['baseline']:.1f} % on {result['held_out']}",
+        f" {100 * found['baseline']:.1f} % on {result['evaluated_on']}, of a constant answer"
+        f" {100 * chance['accuracy']:.1f} %",
         "",
         "  kind       start at     d    accuracy                  success",
     ]
     for row in result["dimensions"]:
         low, high = 100 * row["accuracy_low"], 100 * row["accuracy_high"]
-        success = f"{100 * row['success']:.0f} % ({100 * row['success_low']:.0f} to {100 * row['success_high']:.0f})"
+        success = "–"
+        if "success" in row:
+            ends = f"{100 * row['success_low']:.0f} to {100 * row['success_high']:.0f}"
+            success = f"{100 * row['success']:.0f} % ({ends})"
         lines.append(
             f"  {row['kind']:<10} {row['burn_in']:>6} {row['dimension']:>8}    {100 * row['accuracy']:5.1f} %"
             f" ({low:5.1f} to {high:5.1f})    {success}"
         )
+    if found["threshold"] is None:
+        return [*lines, "", f"  {result['status']}"]
     lines += ["", f"  d_int90, where accuracy reaches {100 * found['threshold']:.1f} %"]
     for one in result["series"]:
         lines.append(f"  {one['kind']:<10} {one['burn_in']:>6}    {crossing_words(one['d_int90'])}")

@@ -161,7 +161,10 @@ class HyperplaneConfig(Section):
         None, gt=0, description="success is a loss of at most this; null: an accuracy of at least the threshold"
     )
     stop_at_target: bool = Field(False, description="a training ends at target_accuracy: faster, but means saturate")
-    evaluate_every: Integer = Field(100, ge=1, description="steps from one test on held-out samples to the next")
+    evaluate_on: Literal["test", "train"] = Field(
+        "test", description="accuracy and loss on held-out samples, or on those trained on: how well these are learnt"
+    )
+    evaluate_every: Integer = Field(100, ge=1, description="steps from one evaluation to the next")
     hold_out: Real = Field(
         0.2, gt=0, lt=1, description="share of the samples kept for testing where the source has no test split"
     )

@@ -13,7 +13,9 @@ from torch.autograd.function import BackwardCFunction
 
 from distlandscape.errors import InputError
 from distlandscape.objective import Batch, Objective
+from distlandscape.objective.failures import told
 
+INSTEAD = "use distlandscape.runtime.FiniteDifferenceHessian, which is approximate"
 NAMED = re.compile(r"derivative for (?:aten::)?'?(\w+)'? is not implemented")
 
 
@@ -21,16 +23,23 @@ def require_second_derivative(objective: Objective) -> None:
     """Differentiate the loss of two samples twice.
 
     Raises:
-        InputError: an operation has no second derivative, or the result is not finite.
+        InputError: an operation has no second derivative, it fails, or the result is not finite.
     """
     x, y = (array[:2] for array in objective.data.block(0))
-    batch = Batch(*objective.tensors(x, y, next(objective.model.parameters()).device), 0)
+    device = next(objective.model.parameters()).device
+    batch = Batch(*objective.tensors(x, y, device, channels_last=True), 0)
     leaves = objective.leaves()
     loss = objective.loss_sum(leaves, batch.x, batch.y)
     if not loss.requires_grad:
         return
     with named_missing_derivative([loss]):
         gradient = torch.autograd.grad(loss, leaves, create_graph=True, allow_unused=True, materialize_grads=True)
+        sparse = next((name for name, g in zip(objective.names, gradient, strict=True) if g.is_sparse), None)
+        if sparse is not None:
+            raise InputError(
+                f"the gradient of {sparse!r} is sparse, and a sparse gradient has no second derivative; call embeddings"
+                " with sparse=False"
+            )
         # A function marked once_differentiable leaves a node that raises when it is reached; but where gradients of
         # chosen tensors are asked for, torch prunes that path and returns a wrong second derivative without a word.
         if any(node.name() == "torch::autograd::Error" for node in graph_nodes(gradient)):
@@ -48,24 +57,28 @@ def require_second_derivative(objective: Objective) -> None:
 
 @contextlib.contextmanager
 def named_missing_derivative(outputs: Sequence[Tensor]) -> Iterator[None]:
-    """Turn torch's error about a missing second derivative into an InputError that names the operation.
+    """Turn an error of a differentiation into an InputError: one about a missing derivative names the operation.
 
     Args:
         outputs: where the graph that is differentiated ends.
     """
-    try:
-        yield
-    except RuntimeError as error:
-        named = NAMED.search(str(error))
-        if named:
-            raise InputError(_sentence(named[1])) from error
-        if "once_differentiable" in str(error):
-            raise InputError(_sentence(_custom_functions(outputs))) from error
-        raise
+    with told("the model or loss cannot be differentiated", f"replace what raises this, or {INSTEAD}"):
+        try:
+            yield
+        except RuntimeError as error:
+            named = NAMED.search(str(error))
+            if named:
+                raise InputError(_sentence(named[1])) from error
+            if "once_differentiable" in str(error):
+                raise InputError(_sentence(_custom_functions(outputs))) from error
+            raise
 
 
 def _sentence(operation: str) -> str:
-    return f"the model or loss uses {operation}, which has no second derivative; replace it by operations that have one"
+    return (
+        f"the model or loss uses {operation}, which has no second derivative; replace it by operations that have one,"
+        f" or {INSTEAD}"
+    )
 
 
 def _custom_functions(outputs: Sequence[Tensor]) -> str:

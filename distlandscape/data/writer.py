@@ -94,4 +94,6 @@ def write_file(path: Path, write: Callable[[str], object]) -> None:
 def _column(array: Samples) -> pa.Array:
     if array.ndim == 1:
         return pa.array(array)
-    return pa.FixedShapeTensorArray.from_numpy_ndarray(array)
+    # Arrow reads the order of axes off the strides, which mean nothing along an axis of length 1, as of grey images in
+    # channels-last order; flat and in shape again they are those of rows.
+    return pa.FixedShapeTensorArray.from_numpy_ndarray(array.ravel().reshape(array.shape))

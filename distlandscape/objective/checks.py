@@ -1,120 +1,275 @@
-"""What is looked at before anything is computed: that model, data and loss fit together."""
+"""What is looked at before anything is computed: that model, data and loss fit together, one term a sample.
+
+Shapes: n ≤ 8 samples of the data, C logits.
+"""
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Sequence
-from fnmatch import fnmatchcase
+import math
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from distlandscape.data.blocks import BlockStore
+from distlandscape.data.blocks import BlockStore, Samples
 from distlandscape.errors import InputError
+from distlandscape.objective.failures import brief, is_out_of_memory, told
 from distlandscape.objective.losses import mse
 
 if TYPE_CHECKING:
     from distlandscape.objective.objective import Objective
 
-SAME_SAMPLE = 1e-3  # relative; float32 convolutions of one and of two samples differ by rounding only
+ROWS = 8  # samples that are compared with themselves alone
+REMEDIES = (
+    "recurrent layers and attention need batch_first=True for samples (n, …); scale each sample by itself; BatchNorm"
+    " needs stored statistics, or norm='batch'"
+)
 
 
-def brief(error: Exception) -> str:
-    """The error's message on one line."""
-    return textwrap.shorten(str(error), 200, placeholder="…") or type(error).__name__
+@dataclass(frozen=True)
+class Habits:
+    """How a model and a loss want to be called, found out on some samples.
+
+    Attributes:
+        whole: bytes stay whole numbers, which an embedding looks up.
+        channels_last: images may come in channels-last order.
+        needs_gradients: the forward pass differentiates, and needs gradients to be on.
+        writes: the model writes into its samples, and gets copies.
+        loss_writes: the loss writes into logits or targets, and gets copies.
+    """
+
+    whole: bool = False
+    channels_last: bool = False
+    needs_gradients: bool = False
+    writes: bool = False
+    loss_writes: bool = False
 
 
-def parameter_dtype(model: nn.Module) -> torch.dtype:
-    """Type of the first parameter."""
-    for parameter in model.parameters():
-        return parameter.dtype
-    raise InputError("the model has no parameters, so there is nothing to differentiate; give a model with some")
+def agreement(dtype: torch.dtype) -> float:
+    """Relative difference of two evaluations of one function that rounding may make.
+
+    Half of all digits: a forward pass loses far fewer, and what couples samples moves their outputs by far more than
+    what stays below, which would move a spectrum no further than the precision asked for.
+    """
+    return math.sqrt(torch.finfo(dtype).eps)
 
 
-def selected(names: list[str], patterns: Sequence[str] | None) -> list[str]:
-    """Names that match a pattern, or lie in a layer named by one, in the order of ``names``."""
-    if patterns is None:
-        return names
-    if isinstance(patterns, str):
-        raise InputError(f"objective.parameters must be a list of patterns, not one text; give [{patterns!r}]")
+def find_habits(objective: Objective) -> tuple[Habits, int]:
+    """Run model and loss on up to 8 samples from all over the data, together, again, and each alone; and C.
 
-    def matches(name: str, pattern: str) -> bool:
-        return fnmatchcase(name, pattern) or name.startswith(f"{pattern}.")
-
-    for pattern in patterns:
-        if not any(matches(name, pattern) for name in names):
-            raise InputError(f"objective.parameters: no parameter matches {pattern!r}; there are {_listed(names)}")
-    chosen = [name for name in names if any(matches(name, pattern) for pattern in patterns)]
-    if not chosen:
-        raise InputError("objective.parameters selects nothing; name at least one pattern, for example '*weight'")
-    return chosen
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(names) if len(names) <= 12 else f"{', '.join(names[:12])} and {len(names) - 12} more"
-
-
-def check_sample(objective: Objective) -> int:
-    """Number of logits, after a forward pass of a sample or two.
+    Cost: four forward passes of these samples; for images two derivatives of two samples.
 
     Raises:
         InputError: the model does not take the samples, its output is no logits or not a function of each sample
-            alone, or targets and loss do not fit.
+            alone, it changes its own weights, or targets and loss do not fit.
     """
-    x, y = (array[:2] for array in objective.data.block(0))  # two samples, where there are, tell a mean from a value
-    n = len(x)
-    inputs, targets = objective.tensors(x, y, next(objective.model.parameters()).device)
-    leaves = objective.leaves()
-    try:
-        with torch.no_grad():
-            logits: Any = objective.logits(leaves, inputs)
-    except InputError:
-        raise
-    except Exception as error:
-        hint = "" if inputs.is_floating_point() else " and type (whole numbers stay so; convert them to float32)"
-        raise InputError(
-            f"the model does not accept samples of shape {x.shape[1:]} ({brief(error)}); give data that fit it in"
-            f" shape{hint}"
-        ) from error
-    if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != n:
-        raise InputError("the model must return logits of shape (n, C) for n samples; wrap it so that it does")
-    _require_one_function(objective, leaves, inputs, logits)
+    for count in (ROWS, 2, 1):
+        try:
+            return _habits(objective, min(count, objective.samples))
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+    raise InputError("one sample does not fit into memory; take a smaller model, or a machine with more of it")
+
+
+def _habits(objective: Objective, count: int) -> tuple[Habits, int]:
+    data: BlockStore = objective.data
+    trial = _Trial(objective, *data.take(np.linspace(0, data.samples - 1, count).astype(np.int64)))
+    habits, logits = trial.accepted()
     _check_targets(objective, logits.shape[1])
-    try:
-        values: Any = objective.loss(logits, targets)
-    except Exception as error:
-        raise InputError(
-            f"the loss cannot be computed from these targets ({brief(error)}); give targets that fit"
-        ) from error
-    if not isinstance(values, Tensor) or values.shape != (n,):
-        what = f"shape {tuple(values.shape)} for n = {n}" if isinstance(values, Tensor) else type(values).__name__
-        raise InputError(f"the loss must return one value a sample, (n,), not {what}; do not average or sum it")
-    return int(logits.shape[1])
+    losses, writes = trial.losses(logits)
+    habits = replace(habits, loss_writes=writes)
+    trial.require_one_function(habits, logits, losses)
+    return replace(habits, channels_last=trial.takes_channels_last(habits, logits)), int(logits.shape[1])
 
 
-def _require_one_function(objective: Objective, leaves: list[Tensor], inputs: Tensor, logits: Tensor) -> None:
-    """A sample's logits must not depend on chance, nor on the samples beside it; micro-batches would matter then."""
-    with torch.no_grad():
-        again = objective.logits(leaves, inputs)
-        alone = objective.logits(leaves, inputs[:1])
-    size = float(logits.abs().max())
-    if not torch.isfinite(logits).all():
-        return  # of no use for a comparison, and the loss will tell
-    if float((again - logits).abs().max()) > SAME_SAMPLE * size:
+class _Trial:
+    """Some samples, and the model and loss they are tried on."""
+
+    def __init__(self, objective: Objective, x: Samples, y: Samples) -> None:
+        self._objective, self._x, self._y, self._n = objective, x, y, len(x)
+        self._device = next(objective.model.parameters()).device
+        self._leaves = objective.leaves()
+
+    def accepted(self) -> tuple[Habits, Tensor]:
+        """The first way of calling the model that it takes, and the logits (n, C).
+
+        Raises:
+            InputError: there is none, what comes back is no logits, or the model changed.
+        """
+        ways = [Habits(), Habits(needs_gradients=True)]
+        if self._x.dtype == np.uint8:
+            ways.append(Habits(whole=True))
+        before, failures = _marks(self._objective.model), list[Exception]()
+        for way in ways:
+            inputs, given = self._inputs(way), self._inputs(way)
+            try:
+                out = self._call(way, given)
+            except InputError:
+                raise
+            except Exception as error:  # whatever the user's code raises
+                if is_out_of_memory(error):
+                    raise
+                failures.append(error)
+                continue
+            if not isinstance(out, Tensor) or out.ndim != 2 or len(out) != self._n or not out.is_floating_point():
+                raise InputError(
+                    f"the model must return logits of shape (n, C) for n samples, not {_described(out)} for"
+                    f" n = {self._n}; wrap it so that it does"
+                )
+            self._require_unchanged(before)
+            return replace(way, writes=not torch.equal(inputs, given)), out
+        hint = " and type (whole numbers stay so; convert them to float32)"
         raise InputError(
-            "the model gives other logits for the same samples a second time; switch off what draws at random"
-            " (functional dropout needs training=self.training)"
-        )
-    if float((alone - logits[:1]).abs().max()) > SAME_SAMPLE * size:
-        raise InputError(
-            "a sample's logits depend on the other samples of its batch; use layers with stored statistics, or"
-            " nn.BatchNorm with norm='batch'"
-        )
+            f"the model does not accept samples of shape {self._x.shape[1:]} ({brief(failures[0])}); give data that fit"
+            f" it in shape{'' if self._inputs(ways[0]).is_floating_point() else hint}"
+        ) from failures[0]
+
+    def losses(self, logits: Tensor) -> tuple[Tensor, bool]:
+        """Losses (n,) of all rows together, and whether the loss writes into what it is given.
+
+        Raises:
+            InputError: the loss does not take logits and targets, or does not give one finite value a sample.
+        """
+        targets, given, z = self._targets(), self._targets(), logits.clone()
+        with told("the loss cannot be computed from these targets", "give targets that fit"):
+            values: Any = self._objective.loss(z, given)
+        if not isinstance(values, Tensor) or values.shape != (self._n,):
+            raise InputError(
+                f"the loss must return one value a sample, (n,), not {_described(values)} for n = {self._n}; do not"
+                " average or sum it"
+            )
+        if not torch.isfinite(values).all():
+            raise InputError(f"the loss of some samples is not finite; {self._where_not_finite()}")
+        return values, not (torch.equal(targets, given) and torch.equal(logits, z))
+
+    def require_one_function(self, habits: Habits, logits: Tensor, losses: Tensor) -> None:
+        """Raise InputError where logits or losses depend on chance, or on the samples beside: on micro-batches, then.
+
+        Rows alone are computed with gradients on, as products are.
+        """
+        if _differ(self._call(habits, self._inputs(habits)), logits):
+            raise InputError(
+                "the model gives other logits for the same samples a second time; switch off what draws at random"
+                " (functional dropout needs training=self.training)"
+            )
+        for row in range(self._n):
+            alone, loss = self._alone(habits, row, logits)
+            if alone.shape != logits[:1].shape or loss.shape != (1,):
+                raise InputError(
+                    f"the model or loss gives shape {tuple(alone.shape)} for one sample, not {(1, *logits.shape[1:])},"
+                    " and a last micro-batch may hold one; give dimensions to squeeze() and view()"
+                )
+            if _differ(alone, logits[row : row + 1], logits):
+                raise InputError(
+                    "a sample's logits depend on the other samples of its batch (sample"
+                    f" {row + 1} of {self._n} differs from itself alone); {REMEDIES}"
+                )
+            if _differ(loss, losses[row : row + 1], losses):
+                raise InputError(
+                    "a sample's loss depends on the other samples of its batch, as contrastive and class-balanced"
+                    " losses do; give a loss of each sample alone, with weights that are counted once over all data"
+                )
+
+    def _alone(self, habits: Habits, row: int, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits of a row in a batch of its own, and the loss of the row's logits in one."""
+        inputs, targets = self._inputs(habits)[row : row + 1], self._targets()[row : row + 1]
+        what = f"the model or loss takes {self._n} samples together but not one alone"
+        with told(what, "a last micro-batch may hold one: give dimensions to squeeze() and view()"):
+            with torch.enable_grad():
+                out: Tensor = self._objective.call(habits, self._leaves, inputs).detach()
+            loss: Tensor = self._objective.loss(logits[row : row + 1].clone(), targets)
+        return out, loss
+
+    def takes_channels_last(self, habits: Habits, logits: Tensor) -> bool:
+        """Whether images may come in channels-last order: the same logits, and two derivatives that can be had.
+
+        ``x.view(n, -1)`` behind a convolution, which torch refuses there, is one reason why not.
+        """
+        inputs = self._inputs(habits)
+        # Torch's backward of a fractional pooling reads beyond a gradient in that order, and ends the process (2.13).
+        fractional = any(isinstance(module, nn.FractionalMaxPool2d) for module in self._objective.model.modules())
+        if inputs.ndim != 4 or fractional:
+            return False
+        last = inputs.to(memory_format=torch.channels_last)
+        try:
+            return not _differ(self._call(habits, last), logits) and self._twice_differentiable(habits, last[:2])
+        except Exception as error:  # of the user's code, in this order only; or in the other too: products will tell
+            if is_out_of_memory(error):
+                raise
+            return False
+
+    def _twice_differentiable(self, habits: Habits, inputs: Tensor) -> bool:
+        leaves = self._leaves
+        with torch.enable_grad():
+            loss = self._objective.loss(self._objective.call(habits, leaves, inputs), self._targets()[:2]).sum()
+            first = torch.autograd.grad(loss, leaves, create_graph=True, allow_unused=True, materialize_grads=True)
+            moving = [g for g in first if g.requires_grad]
+            if moving:
+                torch.autograd.grad(moving, leaves, moving, allow_unused=True)
+        return True
+
+    def _call(self, habits: Habits, inputs: Tensor) -> Any:
+        with torch.set_grad_enabled(habits.needs_gradients):
+            out = self._objective.call(habits, self._leaves, inputs)
+        return out.detach() if isinstance(out, Tensor) else out
+
+    def _inputs(self, habits: Habits) -> Tensor:
+        return self._objective.tensors(self._x, self._y[:1], self._device, habits=habits)[0]
+
+    def _targets(self) -> Tensor:
+        return self._objective.tensors(self._x[:1], self._y, self._device)[1]
+
+    def _require_unchanged(self, before: dict[str, tuple[int, int]]) -> None:
+        after = _marks(self._objective.model)
+        changed = next((name for name, mark in before.items() if after.get(name) != mark), None)
+        if changed is not None:
+            raise InputError(
+                f"the forward pass rewrites {changed!r} of the model, so that it is no function of its weights; change"
+                " weights and buffers in training only (if self.training), and set max_norm of an embedding to None:"
+                " what it did is in the weights"
+            )
+
+    def _where_not_finite(self) -> str:
+        for name, tensor in self._objective.model.named_buffers():
+            if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+                return f"look at the buffer {name!r}, which holds NaN or infinite values, and at weights and samples"
+        return "look at the weights and samples, and for a logarithm or quotient at 0 in model or loss"
+
+
+def _described(value: Any) -> str:
+    if not isinstance(value, Tensor):
+        return f"a {type(value).__name__}"
+    return f"{str(value.dtype).removeprefix('torch.')} of shape {tuple(value.shape)}"
+
+
+def _differ(found: Any, expected: Tensor, beside: Tensor | None = None) -> bool:
+    """By more than rounding, relative to the largest entry of ``beside``, or of what is expected."""
+    if not isinstance(found, Tensor) or found.shape != expected.shape:
+        return True
+    same = (found == expected) | (found.isnan() & expected.isnan())  # −inf may be a logit
+    if same.all():
+        return False
+    sizes = (expected if beside is None else beside).abs()
+    scale = torch.where(sizes.isfinite(), sizes, torch.zeros_like(sizes)).max()
+    return not bool((same | ((found - expected).abs() <= agreement(expected.dtype) * scale)).all())
+
+
+def _marks(model: nn.Module) -> dict[str, tuple[int, int]]:
+    """What changes where a weight or buffer is written or replaced."""
+    named = [*model.named_parameters(), *model.named_buffers()]
+    return {name: (tensor.data_ptr(), tensor._version) for name, tensor in named}
 
 
 def _check_targets(objective: Objective, outputs: int) -> None:
     data: BlockStore = objective.data
+    if objective.classification and outputs == 1:
+        raise InputError(
+            "the model has 1 output, whose cross_entropy is 0 for all weights; give it 2, or a loss of your own"
+            " (binary_cross_entropy_with_logits, one value a sample)"
+        )
     for index in range(data.blocks):
         y = data.block(index)[1]
         if y.ndim == 2 and objective.loss is mse and y.shape[1] != outputs:
@@ -124,7 +279,8 @@ def _check_targets(objective: Objective, outputs: int) -> None:
                 f"targets are single numbers, the model has {outputs} outputs; give (N, {outputs}) targets"
             )
         if objective.classification and (y.ndim != 1 or y.dtype.kind != "i"):
-            raise InputError("cross_entropy needs whole-number labels of shape (N,); use loss mse for real targets")
+            column = "; give y[:, 0]" if y.ndim == 2 and y.shape[1] == 1 else "; use loss mse for real targets"
+            raise InputError(f"cross_entropy needs whole-number labels of shape (N,){column}")
         labels = y.ndim == 1 and y.dtype.kind == "i" and (objective.classification or objective.loss is mse)
         if labels and not 0 <= y.min() <= y.max() < outputs:
             raise InputError(

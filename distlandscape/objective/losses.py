@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
 
 from distlandscape.errors import InputError
+from distlandscape.objective.failures import told
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -29,6 +31,24 @@ def mse(outputs: Tensor, targets: Tensor) -> Tensor:
     if targets.ndim == 1 and not targets.is_floating_point():
         targets = nn.functional.one_hot(targets, outputs.shape[1]).to(outputs.dtype)
     return (outputs - targets.reshape(outputs.shape)).square().sum(1)
+
+
+@dataclass(frozen=True)
+class TheirLoss:
+    """A user's function of logits and targets; what it raises is told as a sentence.
+
+    Attributes:
+        func: the function.
+        copies: whether it is handed copies, because it writes into what it is given.
+    """
+
+    func: Loss
+    copies: bool = False
+
+    def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """One value a sample (n,)."""
+        with told("the loss cannot be computed from these targets", "give targets that fit"):
+            return self.func(logits.clone(), targets.clone()) if self.copies else self.func(logits, targets)
 
 
 LOSSES: dict[str, Loss] = {"cross_entropy": cross_entropy, "mse": mse}
@@ -52,5 +72,4 @@ def resolve_loss(loss: Any, label_smoothing: float) -> Loss:
         return functools.partial(cross_entropy, smoothing=label_smoothing) if label_smoothing else LOSSES[loss]
     if not callable(loss):
         raise InputError(f"loss {loss!r} is neither a name ({', '.join(LOSSES)}) nor a function; give one of them")
-    function: Loss = loss
-    return function
+    return TheirLoss(loss)

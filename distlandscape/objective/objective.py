@@ -7,20 +7,27 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from distlandscape.data.blocks import BlockStore, Samples
+from distlandscape.display import counted
 from distlandscape.errors import InputError
-from distlandscape.models.weights import weights_sha256
+from distlandscape.models.weights import load_weights, weights_sha256
 from distlandscape.objective import norms
-from distlandscape.objective.checks import brief, check_sample, parameter_dtype, selected
-from distlandscape.objective.losses import Loss, mse, resolve_loss
+from distlandscape.objective.checks import Habits, find_habits
+from distlandscape.objective.failures import told
+from distlandscape.objective.forward_pass import forward_pass
+from distlandscape.objective.given_data import block_store
+from distlandscape.objective.losses import Loss, TheirLoss, mse, resolve_loss
+from distlandscape.objective.parameters import places, selected
+from distlandscape.objective.private_copy import NoWeightsOf, detached_copy, has_history, private_copy
+from distlandscape.objective.switches import measuring
 
 NORMS = ("population", "batch")
 
@@ -37,15 +44,15 @@ class Objective:
     """The mean over N samples of a loss, as a function of a flat parameter vector θ (P,).
 
     L(θ) = (1/N) Σ_μ ℓ(z^μ(θ), y^μ) + (λ/2)|θ|². θ is flattened in the order of ``model.named_parameters()``, each
-    row-major. The model is copied, put into eval mode (no dropout) and never changed. Nothing is computed here but a
-    few forward passes of one or two samples, as a check.
+    row-major. The model is copied, put into eval mode (no dropout) and never changed. Nothing is computed here but
+    forward passes of a few samples, and two derivatives for images, as a check.
 
     Args:
         model: a module from samples (n, …) to logits (n, C), or to an object that has them as ``.logits``.
         data: (X, y) or a BlockStore; y holds labels 0…C−1, or targets (N, C) for "mse".
         loss: "cross_entropy", "mse" or a function (logits, targets) -> one value a sample (n,).
         parameters: patterns of parameter names (shell wildcards), or names of layers, the objective is a function of;
-            None: all.
+            None: those that require gradients where some are frozen (``requires_grad=False``), else all. ["*"]: all.
         norm: what BatchNorm layers normalise by. "population": their stored statistics. "batch": the statistics of the
             first ``norm_samples`` samples of the data, whatever sample is looked at; derivatives flow through them.
         dtype: torch.float32 or torch.float64; None: that of the model's parameters.
@@ -78,27 +85,29 @@ class Objective:
         self.loss = resolve_loss(loss, label_smoothing)
         self.classification = loss == "cross_entropy"
         self.weight_decay = float(weight_decay)
-        self.data = data if isinstance(data, BlockStore) else _store(data)
-        self.dtype = dtype or parameter_dtype(model)
+        self.data = block_store(data)
+        self.model = private_copy(model, dtype)
+        self.dtype = next(p.dtype for p in self.model.parameters() if p.is_floating_point())
         self.default_dtype = torch.get_default_dtype()  # of constants that the model makes, in every process
-        if self.dtype not in (torch.float32, torch.float64):
-            raise InputError(f"dtype {self.dtype} is not supported; choose torch.float32 or torch.float64")
         if norm == "population":
-            norms.require_running_statistics(model)
-        self.model = copy.deepcopy(model).to(self.dtype).eval().requires_grad_(False)
+            norms.require_running_statistics(self.model)
         self._select(parameters)
-        self._places = _places(self.model)
+        self.frozen = 0 if parameters is not None else sum(p.numel() for p in self.model.parameters()) - self.parameters
+        self.model.requires_grad_(False)
+        self._places = places(self.model)
+        self.habits = Habits()
         self._statistics: Tensor | None = None
         if norm == "batch" and norms.fix_statistics(self.model):
             self._statistics = self._first_samples(norm_samples)
         self._take_theta()
-        self.outputs = check_sample(self)
+        with NoWeightsOf(model):
+            self._try_out()
 
     def __repr__(self) -> str:
         name = getattr(self.loss, "func", self.loss)
         loss = getattr(name, "__name__", type(name).__name__)
         return (
-            f"Objective({type(self.model).__name__}, {self.parameters:,} parameters, {self.samples:,} samples,"
+            f"Objective({type(self.model).__name__}, {self.described_parameters}, {self.samples:,} samples,"
             f" loss {loss}, {str(self.dtype).removeprefix('torch.')})"
         )
 
@@ -108,9 +117,20 @@ class Objective:
         return other
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without memory of a device, which another process may not have; the model of a CPU as it is."""
+        """Without memory of a device, which another process may not have, and without graphs of earlier passes."""
         on_cpu = all(t.device.type == "cpu" for t in (*self.model.parameters(), *self.model.buffers()))
-        return self.__dict__ if on_cpu else {**self.__dict__, "model": copy.deepcopy(self.model).cpu()}
+        if on_cpu and not has_history(self.model):
+            return self.__dict__
+        return {**self.__dict__, "model": detached_copy(self.model).cpu()}
+
+    @property
+    def described_parameters(self) -> str:
+        """P in words, beside what is not among them: "212 of 1,422 parameters; 1,210 frozen"."""
+        whole = sum(parameter.numel() for parameter in self.model.parameters())
+        if whole == self.parameters:
+            return counted(self.parameters, "parameter")
+        frozen = f"; {self.frozen:,} frozen" if self.frozen else ""
+        return f"{self.parameters:,} of {counted(whole, 'parameter')}{frozen}"
 
     @property
     def parameters(self) -> int:
@@ -135,34 +155,35 @@ class Objective:
         return weights_sha256(self.model)
 
     @torch.inference_mode(False)
-    def with_weights(self, state: Mapping[str, Tensor]) -> Objective:
-        """The same objective at other weights and buffers, given as a state dict.
+    def with_weights(self, state: Mapping[str, Tensor] | str | Path) -> Objective:
+        """The same objective at other weights and buffers, given as a state dict, or as a file that holds one.
 
         Raises:
-            InputError: names or shapes that do not fit, NaN or inf.
+            InputError: no file, names or shapes that do not fit, NaN or inf.
         """
         other = copy.copy(self)
-        other.model = copy.deepcopy(self.model)
-        try:
+        other.model = detached_copy(self.model)
+        if isinstance(state, (str, Path)):
+            load_weights(other.model, state)
+            other._take_theta()
+            return other
+        with told("the weights do not fit the model", "give weights of this model"):
             other.model.load_state_dict(dict(state))
-        except RuntimeError as error:
-            raise InputError(
-                f"the weights do not fit the model ({brief(error)}); give weights of this model"
-            ) from error
         other._take_theta()
         return other
 
-    def with_data(self, data: BlockStore) -> Objective:
-        """The same objective over other samples; a statistics batch is taken from these.
+    @torch.inference_mode(False)
+    def with_data(self, data: BlockStore | tuple[Samples, Samples] | tuple[Tensor, Tensor]) -> Objective:
+        """The same objective over other samples, a store or (X, y); a statistics batch is taken from these.
 
         Raises:
             InputError: samples or targets that do not fit.
         """
         other = copy.copy(self)
-        other.data = data
+        other.data = block_store(data)
         if self._statistics is not None:
             other._statistics = other._first_samples(len(self._statistics))
-        check_sample(other)
+        other._try_out()
         return other
 
     def with_parameters(self, parameters: Sequence[str]) -> Objective:
@@ -176,22 +197,28 @@ class Objective:
         other._take_theta()
         return other
 
+    def _try_out(self) -> None:
+        with measuring(next(self.model.parameters()).device, self.default_dtype):
+            self.habits, self.outputs = find_habits(self)
+        if self.habits.loss_writes:
+            self.loss = TheirLoss(getattr(self.loss, "func", self.loss), copies=True)
+
     def _select(self, patterns: Sequence[str] | None) -> None:
         named = dict(self.model.named_parameters())
-        self.names = selected(list(named), patterns)
+        self.names = selected(self.model, patterns)
         self.shapes = [named[name].shape for name in self.names]
         self.sizes = [named[name].numel() for name in self.names]
 
     def _take_theta(self) -> None:
-        for name, tensor in [*self.model.named_parameters(), *self.model.named_buffers()]:
+        named = dict(self.model.named_parameters())
+        for name, tensor in named.items():  # not buffers: a mask of −inf is one
             if not torch.isfinite(tensor).all():
                 raise InputError(f"the weights hold NaN or infinite values, in {name!r}; give other weights")
-        named = dict(self.model.named_parameters())
         self.theta = torch.cat([named[name].reshape(-1) for name in self.names]).cpu()
 
     def trainable_copy(self) -> nn.Module:
         """A copy of the model on the CPU in which the objective's parameters, and only those, take gradients."""
-        model = copy.deepcopy(self.model).cpu()
+        model = detached_copy(self.model).cpu()
         norms.free_statistics(model)
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(name in self.names)
@@ -209,6 +236,12 @@ class Objective:
 
     def logits(self, leaves: Sequence[Tensor], x: Tensor) -> Tensor:
         """Logits (n, C) of samples ``x`` (n, …)."""
+        with told("the model fails on some samples", "run it on them in plain torch, and correct it"):
+            logits: Tensor = self.call(self.habits, leaves, x)
+        return logits
+
+    def call(self, habits: Habits, leaves: Sequence[Tensor], x: Tensor) -> Any:
+        """What the model returns for samples ``x``, called as ``habits`` say; its ``logits``, if it has any."""
         # Not functional_call's own handling of ties: for a module registered under two names it leaves the model
         # changed behind (torch 2.13), and later derivatives miss a use of its parameters.
         tensors = {place: leaf for name, leaf in zip(self.names, leaves, strict=True) for place in self._places[name]}
@@ -217,33 +250,48 @@ class Objective:
             fixed = len(self._statistics)
             norms.set_rows(self.model, fixed, fixed + len(x))
             x = torch.cat([self._statistics.to(x.device), x])
-        with sdpa_kernel(SDPBackend.MATH):  # the fused attention kernels have no second derivative
+        elif habits.writes:
+            x = x.clone()
+        with forward_pass(), torch.set_grad_enabled(torch.is_grad_enabled() or habits.needs_gradients):
             out: Any = functional_call(self.model, tensors, (x,), tie_weights=False)
-        logits: Tensor = getattr(out, "logits", out)
-        return logits[fixed:] if fixed else logits
+        out = getattr(out, "logits", out)
+        return out[fixed:] if fixed else out
 
     def loss_sum(self, leaves: Sequence[Tensor], x: Tensor, y: Tensor) -> Tensor:
         """Sum (not mean) of the loss over the samples of a micro-batch, without weight decay."""
         return self.loss(self.logits(leaves, x), y).sum()
 
-    def tensors(self, x: Samples, y: Samples, device: torch.device) -> tuple[Tensor, Tensor]:
+    def tensors(
+        self,
+        x: Samples,
+        y: Samples,
+        device: torch.device,
+        *,
+        channels_last: bool = False,
+        habits: Habits | None = None,
+    ) -> tuple[Tensor, Tensor]:
         """A micro-batch as fresh tensors: real numbers and bytes in the objective's dtype, other integers as int64.
 
-        Samples are scaled as their store says.
+        Samples are scaled as their store says. With ``channels_last``, images lie in that order where the model takes
+        it. ``habits``: of the model; None: as they were found.
         """
-        inputs, scaling = self._tensor(x, device), self.data.scaling
-        if scaling is not None:
+        habits = self.habits if habits is None else habits
+        inputs, scaling = self._tensor(x, device, whole=habits.whole), self.data.scaling
+        if scaling is not None and inputs.is_floating_point():
             shape = [1, -1] + [1] * (inputs.ndim - 2)
             shift, divisor = (
                 torch.tensor(values, dtype=self.dtype, device=device).view(shape)
                 for values in (scaling.shift, scaling.divisor)
             )
             inputs = (inputs - shift) / divisor
+        if channels_last and habits.channels_last:
+            # ``contiguous`` would leave grey images as they are, and all layers behind them too.
+            inputs = inputs.to(memory_format=torch.channels_last)
         return inputs, self._tensor(y, device)
 
-    def _tensor(self, array: Samples, device: torch.device) -> Tensor:
+    def _tensor(self, array: Samples, device: torch.device, whole: bool = False) -> Tensor:
         tensor = torch.from_numpy(np.array(array))
-        real = tensor.is_floating_point() or tensor.dtype == torch.uint8
+        real = tensor.is_floating_point() or (tensor.dtype == torch.uint8 and not whole)
         return tensor.to(device=device, dtype=self.dtype if real else torch.int64)
 
     def _first_samples(self, count: int) -> Tensor:
@@ -256,20 +304,3 @@ class Objective:
             if sum(map(len, taken)) >= count:
                 break
         return torch.cat(taken)
-
-
-def _store(data: Any) -> BlockStore:
-    if not isinstance(data, (tuple, list)) or len(data) != 2:
-        raise InputError(f"data must be (X, y) or a BlockStore, not a {type(data).__name__}; give both arrays")
-    x, y = (a.detach().cpu().numpy() if isinstance(a, Tensor) else np.asarray(a) for a in data)
-    return BlockStore.from_arrays(x, y)
-
-
-def _places(model: nn.Module) -> dict[str, list[str]]:
-    """Every place a parameter is used from, under its name; tied parameters have several, each module counts once."""
-    names = {id(parameter): name for name, parameter in model.named_parameters()}
-    places: dict[str, list[str]] = {name: [] for name in names.values()}
-    for prefix, module in model.named_modules():
-        for name, parameter in module.named_parameters(recurse=False, remove_duplicate=False):
-            places[names[id(parameter)]].append(f"{prefix}.{name}" if prefix else name)
-    return places

@@ -47,7 +47,11 @@ FIGURES = {
             " in units of their root mean square: where most lie near 0, few outliers make up the norm.",
             "One Lanczos draw a point beside the outliers that converged; steps between its nodes are not eigenvalues.",
         ),
-        lambda view: "nodes" in view.tables and any(row["ratio"] is not None for row in rows(view, "radii")),
+        lambda view: (
+            "nodes" in view.tables
+            and view.parameters is not None
+            and any(row["ratio"] is not None for row in rows(view, "radii"))
+        ),
         lambda view: png_zone.spectrum(*density_panel(view)),
         lambda view: interactive_zone.spectrum(*density_panel(view)),
     ),

@@ -20,8 +20,8 @@ FIGURES = {
             "Means over the trainings of each dimension with 95 % bootstrap intervals; the mean in full space, 90 % of"
             " it, and the interval of d_int90 (grey).",
             "The intervals resample few seeds and are too narrow for that; a plane is drawn anew for every seed unless"
-            " the run says otherwise. Loss and accuracy are of held-out samples, at the end of training: more steps, or"
-            " another learning rate, move the curve.",
+            " the run says otherwise. Loss and accuracy are of the samples named at the axes, at the end of training:"
+            " more steps, or another learning rate, move the curve.",
         ),
         lambda view: bool(sweeps(view, "accuracy")),
         png_planes.dimensions,
@@ -56,6 +56,9 @@ def answer(view: RunView) -> Sentence:
     found: dict[str, Any] = (view.result or {}).get("d_int90") or {}
     if not found:
         return []
+    nothing = (view.result or {}).get("nothing_to_reach")  # runs made before this was asked do not have it
+    if nothing:
+        return [("There is no dimension to look for: ", False), (nothing, True), (".", False)]
     full = f"{100 * found['baseline']:.1f} %"
     if found["value"] is None:
         return [
@@ -75,7 +78,7 @@ def doubts(view: RunView) -> list[Notice]:
     """What makes the numbers mean something else."""
     result, h = view.result or {}, view.config["hyperplane"]
     found = []
-    if result and result["status"] != "done":
+    if result and result["status"] != "done" and not result.get("nothing_to_reach"):
         found.append(Notice("The dimension is not pinned down.", f"{result['status'].capitalize()}."))
     if result.get("budget_ended"):
         found.append(Notice("The budget ended first.", "Dimensions that lack trainings are not shown."))
@@ -103,7 +106,7 @@ def _short_of_it(view: RunView) -> str:
     """Dimensions of the first kind and start beyond d_int90 whose mean accuracy is below the threshold, in words."""
     result = view.result or {}
     found, series = result.get("d_int90") or {}, result.get("series") or []
-    if not series or found["at"] is None:
+    if not series or found["at"] is None or found["threshold"] is None:
         return ""
     first = (series[0]["kind"], series[0]["burn_in"])
     mine = [row for row in rows(view, "dimensions") if (row["kind"], row["burn_in"]) == first]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from distlandscape.report.plane_curves import Sweep, full_space, learning, sweeps
+from distlandscape.report.plane_curves import Sweep, evaluated, full_space, learning, sweeps
 from distlandscape.report.plotly_json import Json, axis, floats, layout, logarithmic, trace
 from distlandscape.report.style import MARKS, SERIES
 from distlandscape.report.tables import RunView
@@ -14,8 +14,8 @@ def dimensions(view: RunView) -> Json:
     """Accuracy and loss against dimension."""
     figure = layout(560, legend_y=-0.12)
     figure["xaxis"] = axis(DIMENSION, (0, 1), anchor="y2", **logarithmic())
-    figure["yaxis"] = axis("accuracy, held out", (0.55, 1))
-    figure["yaxis2"] = axis("loss, held out", (0, 0.45), **{**logarithmic(), "dtick": "D2"})
+    figure["yaxis"] = axis(f"accuracy, {evaluated(view)}", (0.55, 1))
+    figure["yaxis2"] = axis(f"loss, {evaluated(view)}", (0, 0.45), **{**logarithmic(), "dtick": "D2"})
     data: list[Json] = []
     for n, quantity in (("", "accuracy"), ("2", "loss")):
         drawn = sweeps(view, quantity)
@@ -25,7 +25,7 @@ def dimensions(view: RunView) -> Json:
             name = "full space" if not n else ""
             data.append({**_level(drawn, level, name, "solid"), "yaxis": f"y{n}"})
     found, drawn = (view.result or {}).get("d_int90"), sweeps(view, "accuracy")
-    if found and drawn:
+    if found and found["threshold"] is not None and drawn:
         data.append(_level(drawn, found["threshold"], "90 % of it", "dash"))
         if found["low"] is not None and found["high"] is not None:
             band = {"type": "rect", "xref": "x", "x0": found["low"], "x1": found["high"], "yref": "y domain"}
@@ -46,7 +46,8 @@ def success(view: RunView) -> Json:
 def curves(view: RunView) -> Json:
     """Accuracy along training."""
     figure = layout(400, legend_y=-0.2)
-    figure["xaxis"], figure["yaxis"] = axis("training step", (0, 1)), axis("accuracy, held out", (0, 1))
+    figure["xaxis"] = axis("training step", (0, 1))
+    figure["yaxis"] = axis(f"accuracy, {evaluated(view)}", (0, 1))
     data = []
     for index, one in enumerate(learning(view)):
         full = one.name == "full space"

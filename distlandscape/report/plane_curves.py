@@ -65,6 +65,8 @@ def series_name(row: dict[str, Any]) -> str:
 
 def crossing_words(found: dict[str, Any]) -> str:
     """A d_int90, or the dimension of a target, with its interval; ends that lie outside what was tried are said so."""
+    if found["threshold"] is None:
+        return "nothing to reach"
     if found["value"] is None:
         return "none that was tried"
     if found["below"] is None:
@@ -72,6 +74,11 @@ def crossing_words(found: dict[str, Any]) -> str:
     low = "less than was tried" if found["low"] is None else f"{found['low']:,.0f}"
     high = "more than was tried" if found["high"] is None else f"{found['high']:,.0f}"
     return f"{found['value']:,.0f} ({low} to {high})"
+
+
+def evaluated(view: RunView) -> str:
+    """Which samples accuracy and loss are of, for axes."""
+    return "trained on" if view.config["hyperplane"].get("evaluate_on") == "train" else "held out"
 
 
 def learning(view: RunView) -> list[Learning]:

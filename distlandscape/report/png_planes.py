@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from distlandscape.report.plane_curves import Sweep, full_space, learning, sweeps
+from distlandscape.report.plane_curves import Sweep, evaluated, full_space, learning, sweeps
 from distlandscape.report.png_parts import new_figure
 from distlandscape.report.style import LIGHT as INK
 from distlandscape.report.style import MARKS, SERIES
@@ -26,12 +26,12 @@ def dimensions(view: RunView) -> Figure:
         if baseline is not None:
             panel.axhline(baseline, color=INK["ink"], lw=1, label="full space")
     found = (view.result or {}).get("d_int90")
-    if found:
+    if found and found["threshold"] is not None:
         axes[0].axhline(found["threshold"], color=INK["ink"], lw=1, ls="--", label="90 % of it")
         if found["low"] is not None and found["high"] is not None:
             axes[0].axvspan(found["low"], found["high"], color=INK["grid"], lw=0, label="d_int90")
-    axes[0].set(ylabel="accuracy, held out", xscale="log")
-    axes[1].set(ylabel="loss, held out", xlabel=DIMENSION, yscale="log")
+    axes[0].set(ylabel=f"accuracy, {evaluated(view)}", xscale="log")
+    axes[1].set(ylabel=f"loss, {evaluated(view)}", xlabel=DIMENSION, yscale="log")
     axes[0].legend(loc="lower right")
     return figure
 
@@ -55,7 +55,7 @@ def curves(view: RunView) -> Figure:
         full = one.name == "full space"
         colour = INK["ink"] if full else INK[SERIES[index % len(SERIES)]]
         axes.plot(one.step, one.accuracy, lw=1.3, color=colour, ls="--" if full else "-", label=one.name)
-    axes.set(xlabel="training step", ylabel="accuracy, held out")
+    axes.set(xlabel="training step", ylabel=f"accuracy, {evaluated(view)}")
     axes.legend(loc="lower right", ncols=2)
     return figure
 

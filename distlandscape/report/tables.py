@@ -127,9 +127,10 @@ class RunView:
 
     @property
     def parameters(self) -> int | None:
-        """P; before the run's end it is read off the weight of a known eigenvalue."""
-        if self.result.get("parameters"):
-            return int(self.result["parameters"])
+        """P; a run that did not record it at its start tells it at its end, or by the weight of a known eigenvalue."""
+        known = self.result.get("parameters") or self.identity.get("parameters")
+        if known:
+            return int(known)
         if self.density is not None and (self.density.draw < 0).any():
             return round(1 / float(self.density.weight[self.density.draw < 0][0]))
         return None

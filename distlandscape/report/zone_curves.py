@@ -123,10 +123,9 @@ def density_panel(view: RunView) -> tuple[Panel, str, str]:
     table = [row for row in radii(view, temperatures(view)[0]) if row["ratio"] is not None]
     chosen = {table[0]["multiple"], max(table, key=lambda row: float(row["ratio"]))["multiple"], table[-1]["multiple"]}
     names = ("temperature", "multiple", "seed")
-    units = {
-        tuple(row[k] for k in names): row["frobenius"] / math.sqrt(view.result["parameters"])
-        for row in rows(view, "points")
-    }
+    P = view.parameters
+    assert P is not None, "the figure is not drawn without"
+    units = {tuple(row[k] for k in names): row["frobenius"] / math.sqrt(P) for row in rows(view, "points")}
     x, lines = np.linspace(-REACH, REACH, 121), []
     for row, colour in zip((row for row in table if row["multiple"] in chosen), SERIES, strict=False):
         mine = [n for n in rows(view, "nodes") if (n["temperature"], n["multiple"]) == tuple(row[k] for k in names[:2])]

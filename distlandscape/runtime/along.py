@@ -33,10 +33,14 @@ def loss_along(
 
 def moved(objective: Objective, step_P: Tensor) -> Objective:
     """The same objective at θ + step."""
+    return placed(objective, objective.theta.double() + step_P.double())
+
+
+def placed(objective: Objective, theta_P: Tensor) -> Objective:
+    """The same objective at other values of its parameters, whatever their precision."""
     state = objective.model.state_dict()
-    theta = objective.theta.double() + step_P.double()
     changed = dict(state)
-    for name, piece in zip(objective.names, objective.split(theta), strict=True):
+    for name, piece in zip(objective.names, objective.split(theta_P), strict=True):
         for twin, tensor in state.items():  # a tied parameter stands there under several names
             if name == twin or (tensor.data_ptr() == state[name].data_ptr() and tensor.shape == piece.shape):
                 changed[twin] = piece.to(objective.dtype)

@@ -8,14 +8,34 @@ import numpy.typing as npt
 from distlandscape.errors import InputError
 from distlandscape.objective import Objective
 
-LEAST = 2  # samples of a class: one has no pair, and no spread around its mean
+MIN_SAMPLES = 2  # samples of a class: one has no pair, and no spread around its mean
+
+
+class ClassesTooSmall(InputError):
+    """Some classes have too few samples.
+
+    Attributes:
+        what: which, without a remedy.
+        counts: (C,) samples of each class.
+    """
+
+    def __init__(self, counts: npt.NDArray[np.int64]) -> None:
+        short = np.flatnonzero(counts < MIN_SAMPLES)
+        listed = ", ".join(map(str, short[:8])) + (", …" if len(short) > 8 else "")
+        self.what = (
+            f"class geometry needs at least {MIN_SAMPLES} samples of each of the {len(counts)} classes, but of class"
+            f" {listed} there are fewer"
+        )
+        self.counts = counts
+        super().__init__(f"{self.what}; give more samples of them, or leave these classes and their outputs out")
 
 
 def class_counts(objective: Objective) -> npt.NDArray[np.int64]:
     """(C,) samples of each class; reads the labels, no pass.
 
     Raises:
-        InputError: the loss is not cross_entropy, there is one class, or a class has fewer than two samples.
+        InputError: the loss is not cross_entropy.
+        ClassesTooSmall: a class has fewer than two samples.
     """
     if not objective.classification:
         raise InputError(
@@ -23,16 +43,9 @@ def class_counts(objective: Objective) -> npt.NDArray[np.int64]:
             " whole-number labels"
         )
     C = objective.outputs
-    if C < 2:
-        raise InputError(f"class geometry needs at least two classes, but the model has {C} logit; give more classes")
     counts = np.zeros(C, dtype=np.int64)
     for block in range(objective.data.blocks):
         counts += np.bincount(objective.data.block(block)[1], minlength=C)
-    short = np.flatnonzero(counts < LEAST)
-    if len(short):
-        listed = ", ".join(map(str, short[:8])) + (", …" if len(short) > 8 else "")
-        raise InputError(
-            f"class geometry needs at least {LEAST} samples of each of the {C} classes, but of class {listed} there are"
-            f" fewer; raise data.samples, or name the classes to keep in data.classes"
-        )
+    if (counts < MIN_SAMPLES).any():
+        raise ClassesTooSmall(counts)
     return counts

@@ -11,12 +11,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from distlandscape.errors import WorkerFailure
+from distlandscape.errors import InputError, WorkerFailure
+from distlandscape.runtime.cluster import adds_nodes, amounts, places
 
 if TYPE_CHECKING:
     from ray.exceptions import RayActorError
 
 START_SECONDS = 180.0  # for workers to come up where none is there to go on
+AUTOSCALED_SECONDS = 1800.0  # the same where a machine may have to be rented and to boot first
+NOTICE_SECONDS = 10.0  # of waiting for workers, after which one is told why
 GRACE_SECONDS = 10.0  # that a group waits for the replacement of a lost worker before it goes on with fewer
 PING_SECONDS = 10.0  # a worker that does not answer for so long is hung
 STILLBORN = 4  # workers that died before they answered, one after another, until the pool gives up
@@ -58,18 +61,28 @@ class Crew:
         self._coming: dict[Any, tuple[Any, int]] = {}  # first ping -> actor and number, of those not yet there
         self._group: Any = None
         self._stillborn = 0
+        self._patience = START_SECONDS
 
     def start(self) -> None:
         """Bring all workers up.
 
         Raises:
-            WorkerFailure: the cluster has no room for them, or they die as they start.
+            InputError: the cluster, were it idle, has no room for them and adds no nodes by itself.
+            WorkerFailure: others keep the room, or workers die as they start.
         """
+        if adds_nodes():
+            self._patience = AUTOSCALED_SECONDS
+        else:
+            self._patience = START_SECONDS
+            self._require_places()
         if self._grouped:
             self._reserve()
         for number in range(self.wanted):
             self._call_up(number)
-        self.wait(self.wanted, START_SECONDS)
+        self.wait(self.wanted, NOTICE_SECONDS)
+        if len(self.members) < self.wanted:
+            self._tell(self._waiting(self.wanted - len(self.members)))
+            self.wait(self.wanted, self._patience - NOTICE_SECONDS)
         if len(self.members) < self.wanted:
             raise WorkerFailure(self._short_of_room(self.wanted - len(self.members)))
 
@@ -136,7 +149,7 @@ class Crew:
         Raises:
             WorkerFailure: the cluster had no room for one.
         """
-        self.wait(1, START_SECONDS)
+        self.wait(1, self._patience)
         if not self.members:
             raise WorkerFailure(self._short_of_room(self.wanted))
 
@@ -197,15 +210,38 @@ class Crew:
         bundle = {"CPU": self._resources["num_cpus"], "GPU": self._resources["num_gpus"]}
         bundle = {name: amount for name, amount in bundle.items() if amount}
         self._group = ray.util.placement_group([bundle] * self.wanted, strategy="PACK")
-        if not self._group.wait(START_SECONDS):
+        if self._group.wait(NOTICE_SECONDS):
+            return
+        self._tell(self._waiting(self.wanted))
+        if not self._group.wait(self._patience - NOTICE_SECONDS):
             raise WorkerFailure(self._short_of_room(self.wanted))
 
+    def _require_places(self) -> None:
+        room = places(self._resources)
+        if room < self.wanted:
+            raise InputError(
+                f"the Ray this process belongs to has room for {room} of {self.wanted} workers that need"
+                f" {self._needs()} each, even when nothing else runs there; ask for fewer or smaller workers, or give"
+                " it more (ray.init(num_cpus=...), ray start --num-cpus, or further nodes)"
+            )
+
+    def _waiting(self, missing: int) -> str:
+        return (
+            f"{missing} of {self.wanted} workers are not up yet: each needs {self._needs()}, free are {self._free()};"
+            f" waiting up to {self._patience:.0f} s for whatever else runs there"
+        )
+
     def _short_of_room(self, missing: int) -> str:
+        return (
+            f"{missing} of {self.wanted} workers did not start in {self._patience:.0f} s; each needs {self._needs()},"
+            f" the cluster has free {self._free()}: ask for less, end what else runs there, or add nodes"
+        )
+
+    def _needs(self) -> str:
+        return amounts({"CPU": self._resources["num_cpus"], "GPU": self._resources["num_gpus"]})
+
+    def _free(self) -> str:
         import ray
 
         free: Any = ray.available_resources()  # type: ignore[no-untyped-call]
-        shown = {name: round(amount, 2) for name, amount in sorted(free.items()) if name in ("CPU", "GPU")}
-        return (
-            f"{missing} of {self.wanted} workers did not start in {START_SECONDS:.0f} s; each needs"
-            f" {self._resources}, the cluster has free {shown}: ask for less or add nodes"
-        )
+        return amounts({"CPU": free.get("CPU", 0.0), "GPU": free.get("GPU", 0.0)})

@@ -15,11 +15,12 @@ from distlandscape.curvature.product import Product
 from distlandscape.data.blocks import Samples, block_bounds
 from distlandscape.errors import InputError, OutOfMemory, WorkerFailure
 from distlandscape.objective import Batch, Objective
+from distlandscape.objective.failures import is_out_of_memory
+from distlandscape.objective.switches import measuring
+from distlandscape.runtime.device import is_lost
 from distlandscape.runtime.kept import Kept
-from distlandscape.runtime.memory import is_out_of_memory
 from distlandscape.runtime.placed import Placed
 from distlandscape.runtime.plan import ProductPlan
-from distlandscape.runtime.switches import measuring
 from distlandscape.runtime.tree import Subtree, TreeSum
 
 BlockFunction = Callable[..., tuple[Tensor, ...]]  # (objective, batch, *arrays) -> sums over the micro-batch
@@ -153,6 +154,11 @@ class Evaluator:
                     raise
                 samples = min(self.micro_batch, len(x) - start)
                 raise OutOfMemory(samples) from None  # its traceback would keep the tensors alive
+            except InputError as error:
+                cause = error.__cause__
+                if cause is not None and is_lost(self.device):  # a device at fault, not the model that ran there
+                    raise cause from None
+                raise
             if total is None:
                 total = self._buffers(part)
                 for tensor, value in zip(total, part, strict=True):
@@ -179,10 +185,7 @@ class Evaluator:
 
         def batch() -> Batch:
             x, y = (array[start : start + self.micro_batch] for array in samples)
-            inputs, targets = objective.tensors(x, y, self.device)
-            if self.plan.channels_last and inputs.ndim == 4:
-                # ``contiguous`` would leave grey images as they are, and all layers behind them too.
-                inputs = inputs.to(memory_format=torch.channels_last)
+            inputs, targets = objective.tensors(x, y, self.device, channels_last=self.plan.channels_last)
             first = block_bounds(objective.data.samples, objective.data.blocks)[block]
             return Batch(inputs, targets, first + start)
 

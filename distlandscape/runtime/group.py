@@ -17,7 +17,7 @@ import torch
 import torch.distributed
 from torch import Tensor
 
-from distlandscape.runtime.memory import is_out_of_memory
+from distlandscape.objective.failures import is_out_of_memory
 
 dist: Any = torch.distributed  # its stores and groups are not among what it exports to type checkers
 STEP_SECONDS = 120.0  # for one exchange; a peer that hangs for longer fails the generation

@@ -12,7 +12,8 @@ from distlandscape.curvature.graph import held_bytes
 from distlandscape.curvature.product import Linearised, Product
 from distlandscape.errors import InputError
 from distlandscape.objective import Batch, Objective
-from distlandscape.runtime.memory import available_memory, is_out_of_memory
+from distlandscape.objective.failures import is_out_of_memory
+from distlandscape.runtime.memory import available_memory
 from distlandscape.runtime.placed import state_of
 
 Place = tuple[int, int]  # block, first sample of the micro-batch within it

@@ -58,7 +58,7 @@ def require_kernel_size(objective: Objective) -> None:
         most = LARGEST // objective.outputs
         raise InputError(
             f"the kernel of {objective.samples:,} samples and {objective.outputs} logits has {rows:,} rows, more than"
-            f" {LARGEST:,}; set data.samples to {most:,} or less"
+            f" {LARGEST:,}; set data.samples to {most:,} or less, or leave the kernel out (hierarchy.kernel=false)"
         )
 
 

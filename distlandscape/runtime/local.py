@@ -10,12 +10,12 @@ import torch
 from distlandscape.display import counted
 from distlandscape.errors import InputError, OutOfMemory, WorkerFailure
 from distlandscape.objective import Objective
-from distlandscape.objective.checks import brief
+from distlandscape.objective.failures import brief
+from distlandscape.objective.switches import using_threads
 from distlandscape.runtime.device import default_device, is_lost
 from distlandscape.runtime.evaluate import BlockFunction, Evaluator, Sums, halved
 from distlandscape.runtime.plan import ProductPlan
 from distlandscape.runtime.runner import Task, to_standard_error
-from distlandscape.runtime.switches import using_threads
 from distlandscape.runtime.tree import Subtree
 from distlandscape.spectral.driver import TensorSpace
 from distlandscape.spectral.space import Space

@@ -1,4 +1,4 @@
-"""How much memory there is, and how an allocation that failed shows."""
+"""How much memory there is, and giving back what is not used."""
 
 from __future__ import annotations
 
@@ -9,26 +9,6 @@ from pathlib import Path
 import torch
 
 MEMINFO = Path("/proc/meminfo")
-MEMORY_ALLOCATION = 2  # code of a torch.AcceleratorError, the same with CUDA and HIP
-NO_MEMORY = (  # what torch's allocator on the CPU says, the drivers' own calls, and the libraries on a GPU
-    "DefaultCPUAllocator",
-    "CUDA out of memory",
-    "HIP out of memory",
-    "CUDA error: out of memory",
-    "HIP error: out of memory",
-    "cudaErrorMemoryAllocation",
-    "hipErrorOutOfMemory",
-    "CUBLAS_STATUS_ALLOC_FAILED",
-    "CUDNN_STATUS_ALLOC_FAILED",
-    "CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
-    "CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED",
-    "CUSOLVER_STATUS_ALLOC_FAILED",
-    "CUSPARSE_STATUS_ALLOC_FAILED",
-    "CUSPARSE_STATUS_INSUFFICIENT_RESOURCES",
-    "HIPBLAS_STATUS_ALLOC_FAILED",
-    "miopenStatusAllocFailed",
-    "Cuda failure 2 'out of memory'",
-)
 GROUP = Path("/sys/fs/cgroup")  # the limit of a container (version 2), where there is one
 
 
@@ -38,15 +18,6 @@ def available_memory(device: torch.device) -> int | None:
         return int(torch.cuda.mem_get_info(device)[0])
     free = [bytes_left for bytes_left in (_machine(), _container()) if bytes_left is not None]
     return min(free) if free else None
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out; torch's allocators raise a type of their own on GPUs only."""
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
-        return True
-    if not isinstance(error, RuntimeError):
-        return False
-    return getattr(error, "error_code", None) == MEMORY_ALLOCATION or any(words in str(error) for words in NO_MEMORY)
 
 
 class Trimmer:

@@ -19,11 +19,11 @@ from distlandscape.curvature.fisher import LABELS
 from distlandscape.curvature.missing import require_second_derivative
 from distlandscape.errors import InputError
 from distlandscape.objective import Objective
+from distlandscape.objective.switches import measuring
 from distlandscape.runtime.evaluate import BlockFunction
 from distlandscape.runtime.local import LocalRunner
 from distlandscape.runtime.runner import Runner
 from distlandscape.runtime.shard_space import Handle, ShardSpace
-from distlandscape.runtime.switches import measuring
 from distlandscape.spectral.space import Space, Vectors
 
 PASS_BYTES = 2**28  # float64 sums of all vectors of one pass: more vectors are split over several

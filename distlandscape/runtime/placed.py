@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from distlandscape.objective import Objective
+from distlandscape.objective.private_copy import detached_copy
 
 State = list[tuple[int, int]]
 
@@ -34,7 +35,7 @@ class Placed:
         if self._copy is None or self._copy[0] is not objective or self._copy[1] != state:
             self._copy = None  # before the next one: two might not fit
             placed = copy.copy(objective)
-            placed.model = copy.deepcopy(model).to(self._device)
+            placed.model = detached_copy(model).to(self._device)
             self._copy = (objective, state, placed)
         return self._copy[2]
 

@@ -46,7 +46,9 @@ class Pool:
         on_event: told in words when a worker was lost, hung or replaced; default: written to standard error.
 
     Raises:
-        InputError: sizes below 1 or an unknown transport; a GPU that is reserved and torch cannot use.
+        InputError: sizes below 1, an unknown transport, a RAY_ADDRESS that cannot be joined, a cluster too small for
+            the workers, a GPU that is reserved and torch cannot use, or anything computed before the pool is entered
+            or after it is left.
         WorkerFailure: workers cannot be started, or keep dying on the same blocks.
     """
 
@@ -88,7 +90,7 @@ class Pool:
         self._resources = {"num_cpus": cpus_per_worker, "num_gpus": gpus_per_worker}
         self._on_event = on_event
         self._objective: tuple[Objective, str, Any] | None = None
-        self._owns_ray = False
+        self._owns_ray = self._entered = False
         self._device = "cpu"
         self._crew = Crew(workers, self._resources, transport == "collective", (self.threads, plan), self._on_event)
         self._collective: Collective | None = None
@@ -109,16 +111,19 @@ class Pool:
         except BaseException:
             self.__exit__(None, None, None)
             raise
+        self._entered = True
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._entered = False
         self._crew.close()
         if self._collective is not None:
             self._collective.close()
         self._objective = self._collective = None
         if self._owns_ray:
+            self._owns_ray = False
             session.disconnect()
 
     @property
@@ -142,36 +147,23 @@ class Pool:
         Raises:
             WorkerFailure: the same blocks were lost four times, or one sample does not fit into memory.
         """
+        self._require_entered()
         import ray
 
         key, shipped = self._ship(objective)
         references = [ray.put(a) if isinstance(a, np.ndarray) else a for a in arrays]
-        nodes: list[tuple[Subtree, Sums]] = []
-
-        def job(share: list[Subtree]) -> Job:
-            def take(sums: list[Sums]) -> None:
-                nodes.extend(zip(share, sums, strict=True))
-
-            def blocks() -> list[Job]:
-                single = [job([Subtree(b, 1)]) for s in share for b in range(s.start, s.start + s.size)]
-                return single if len(single) > 1 else []
-
-            def send(actor: Any) -> Any:
-                return actor.run.remote(key, [shipped], function, share, self.micro_batch, *references)
-
-            return Job(_in_words(objective, share), send, take, blocks)
-
         while True:
-            self._ready()
+            self._crew.require_one()
+            work = _Pass(objective, (key, [shipped], function), (self.micro_batch, *references))
             try:
-                deal(self._crew, [job(share) for share in shares(objective.data.blocks, len(self._crew.members))])
-                return finish(nodes, _add_arrays)
+                deal(self._crew, [work.job(share) for share in shares(objective.data.blocks, len(self._crew.members))])
+                return finish(work.nodes, _add_arrays)
             except OutOfMemory as error:
-                nodes.clear()
                 self._smaller(error)
 
     def recover(self, repeated: bool = False) -> None:
         """See Runner.recover."""
+        self._require_entered()
         if self._collective is not None:
             product = self._collective.recover()
             if repeated and product is not None:
@@ -184,6 +176,7 @@ class Pool:
 
     def space(self, objective: Objective) -> Space:
         """See Runner.space."""
+        self._require_entered()
         if self._collective is not None:
             return self._collective.space(objective)
         return TensorSpace(objective.parameters, objective.dtype)
@@ -196,6 +189,7 @@ class Pool:
         Raises:
             WorkerFailure: the same task was lost four times.
         """
+        self._require_entered()
         results: list[Any] = [None] * len(items)
 
         def take(index: int, result: Any) -> None:
@@ -206,15 +200,18 @@ class Pool:
         def send(index: int, actor: Any) -> Any:
             return actor.call.remote(function, items[index])
 
-        self._ready()
+        self._crew.require_one()
         names = [f"task {index + 1} of {len(items)}" for index in range(len(items))]
         deal(self._crew, [Job(name, partial(send, index), partial(take, index)) for index, name in enumerate(names)])
         return results
 
-    def _ready(self) -> None:
-        """Some worker is there."""
-        assert self._crew.members or self._crew.coming, "a Pool is used as a context manager: with Pool(…) as pool"
-        self._crew.require_one()
+    def _require_entered(self) -> None:
+        """Nothing is put into a store that is not there: Ray would start one by itself, open to the network."""
+        if not self._entered:
+            raise InputError(
+                "this Pool has no workers, as it is not entered or was left; use it as `with Pool(...) as pool:` and"
+                " compute inside of the block"
+            )
 
     def _smaller(self, error: OutOfMemory) -> None:
         """Go on with half the micro-batch, everywhere."""
@@ -229,6 +226,35 @@ class Pool:
             reference = ray.put(objective)
             self._objective = (objective, reference.hex(), reference)
         return self._objective[1], self._objective[2]
+
+
+class _Pass:
+    """Jobs of one pass and what came of them.
+
+    No job refers to itself by a closure: such a cycle would keep the vectors of each pass in the object store until
+    Python's collector of cycles runs.
+
+    Attributes:
+        nodes: the sums of each subtree that is done.
+    """
+
+    def __init__(self, objective: Objective, before: tuple[Any, ...], after: tuple[Any, ...]) -> None:
+        self._objective, self._before, self._after = objective, before, after
+        self.nodes: list[tuple[Subtree, Sums]] = []
+
+    def job(self, share: list[Subtree]) -> Job:
+        name = _in_words(self._objective, share)
+        return Job(name, partial(self._send, share), partial(self._take, share), partial(self._blocks, share))
+
+    def _send(self, share: list[Subtree], actor: Any) -> Any:
+        return actor.run.remote(*self._before, share, *self._after)
+
+    def _take(self, share: list[Subtree], sums: list[Sums]) -> None:
+        self.nodes.extend(zip(share, sums, strict=True))
+
+    def _blocks(self, share: list[Subtree]) -> list[Job]:
+        single = [self.job([Subtree(b, 1)]) for s in share for b in range(s.start, s.start + s.size)]
+        return single if len(single) > 1 else []
 
 
 def _in_words(objective: Objective, share: Sequence[Subtree]) -> str:

@@ -5,56 +5,66 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import shutil
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+from distlandscape.errors import InputError, WorkerFailure
+from distlandscape.files import holds_sockets, ray_folder
+from distlandscape.runtime.address import ADDRESS, JOB, Cluster, environment, find, own_environment
 
 LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+
+_until_disconnect = contextlib.ExitStack()
+
+
+def check() -> None:
+    """Say now what ``connect`` would refuse: nothing is started, joined or left changed.
+
+    Raises:
+        InputError: the environment names a cluster that cannot be joined.
+    """
+    if not _is_connected():
+        with own_environment():
+            find()
 
 
 def connect(cpus: float) -> bool:
-    """Join the Ray this process belongs to, or start a local one with room for ``cpus``; True if it was started.
+    """Join the Ray this process belongs to, or start a local one with room for ``cpus``; True if it did either.
 
-    A job finds its cluster through the environment Ray sets; nothing else is joined, because a stale cluster file
-    could name a Ray that is gone.
+    RAY_ADDRESS names a cluster to join; a job finds its own. Without, or with ``local``, a Ray of this process alone is
+    started, on loopback. A Ray that the process is connected to already is used, and left as it is.
+
+    Raises:
+        InputError: the environment names a cluster that cannot be joined.
+        WorkerFailure: a local Ray did not come up, twice.
     """
-    inside = "RAY_ADDRESS" in os.environ or "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
-    if not inside:
-        _stay_on_loopback()
-    import ray
-
-    if ray.is_initialized():
+    if _is_connected():
         return False
-    if inside:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(own_environment())
+        cluster = find()
         with own_sigterm():
-            ray.init(address="auto", log_to_driver=False, logging_level=logging.ERROR)
-        return True
-    _private_token()
-    with own_sigterm():
-        ray.init(
-            address="local",
-            num_cpus=max(int(-(-cpus // 1)), os.cpu_count() or 1),
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
-    _private_token()
+            if cluster is None:
+                _start(cpus, stack)
+            else:
+                _join(cluster, stack)
+        _until_disconnect.push(stack.pop_all())
     return True
 
 
-def _stay_on_loopback() -> None:
-    """Make every port of a Ray to be started bind 127.0.0.1, also where ray was imported before.
+def disconnect() -> None:
+    """Leave Ray; a local one that this process started ends with it."""
+    import ray
 
-    Undocumented: on Linux the switch that allows clusters elsewhere, turned off, does it. tests/runtime/test_session.py
-    holds Ray to it. Ray turns its token on by itself for a local start.
-    """
-    os.environ.setdefault(LOOPBACK, "0")
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's 15 lets whatever else runs here starve the products
-    from ray._private import ray_constants
-
-    ray_constants.ENABLE_RAY_CLUSTER = os.environ[LOOPBACK] != "0"
+    with own_sigterm():
+        ray.shutdown()
+    _until_disconnect.close()
 
 
 @contextlib.contextmanager
@@ -64,23 +74,116 @@ def own_sigterm() -> Iterator[None]:
     try:
         yield
     finally:
-        if callable(before) and threading.current_thread() is threading.main_thread():
+        if before is not None and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, before)
-
-
-def disconnect() -> None:
-    """Leave Ray; a local one that this process started ends with it."""
-    import ray
-
-    ray.shutdown()
 
 
 def node_address() -> str:
     """Address of this node that the workers of the session can reach."""
+    from ray._private.worker import global_worker
+
+    address: str = global_worker.node_ip_address
+    return address
+
+
+def _is_connected() -> bool:
+    ray = sys.modules.get("ray")
+    return ray is not None and bool(ray.is_initialized())
+
+
+def _join(cluster: Cluster, stack: contextlib.ExitStack) -> None:
     import ray
 
-    address: str = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
-    return address
+    if cluster.on_loopback:
+        stack.enter_context(_on_loopback())
+    try:
+        with environment({ADDRESS: None}):
+            ray.init(address=cluster.address, **QUIET)
+    except (ConnectionError, RuntimeError, ray.exceptions.RayError) as error:
+        raise InputError(
+            f"the Ray at {cluster.address} answers but cannot be joined ({_first_line(error)}); give it and this"
+            " program the same versions of Ray and Python"
+        ) from error
+
+
+def _start(cpus: float, stack: contextlib.ExitStack) -> None:
+    """Start a local Ray; what has to hold until it is left goes onto the stack."""
+    surroundings = {
+        ADDRESS: None,
+        JOB: None,
+        # Undocumented: on Linux the switch that allows clusters elsewhere, turned off, makes every port bind 127.0.0.1.
+        # tests/runtime/test_session.py holds Ray to it. Ray turns its token on by itself for a local start.
+        LOOPBACK: "0",
+        # Ray's niceness of 15 lets whatever else runs here starve the products.
+        **{name: os.environ.get(name, "0") for name in ("RAY_USAGE_STATS_ENABLED", "RAY_worker_niceness")},
+    }
+    with environment(surroundings):
+        import ray
+
+        stack.enter_context(_on_loopback())
+        temp = None if holds_sockets(_temp_root()) else ray_folder("dl-ray-")
+        _private_token()
+        for last in (False, True):
+            try:
+                ray.init(
+                    address="local",
+                    num_cpus=max(int(-(-cpus // 1)), os.cpu_count() or 1),
+                    include_dashboard=False,
+                    _temp_dir=None if temp is None else str(temp / "ray"),  # Ray opens it to everybody
+                    **QUIET,
+                )
+                break
+            except BaseException as error:
+                logs = _end_half_started(error)
+                if isinstance(error, (PermissionError, FileNotFoundError, FileExistsError, NotADirectoryError)):
+                    raise InputError(
+                        f"Ray cannot keep its files where temporary files are ({error}); set TMPDIR to a folder of"
+                        " yours, or compute in this process, without workers"
+                    ) from error
+                if last and isinstance(error, Exception):
+                    raise WorkerFailure(
+                        f"Ray did not come up on this machine, twice ({_first_line(error)}); its logs are in {logs}:"
+                        " look there, try again when less runs here, or compute in this process, without workers"
+                    ) from error
+                if not isinstance(error, Exception):
+                    raise
+        _private_token()
+        if temp is not None:
+            stack.callback(shutil.rmtree, temp, ignore_errors=True)
+
+
+def _end_half_started(error: BaseException) -> str:
+    """End the processes of a Ray that did not come up, which Ray leaves running; returns the folder of its logs."""
+    import ray
+    from ray._private.node import Node
+
+    logs, trace = f"{_temp_root()}/ray", error.__traceback__
+    while trace is not None:
+        node = trace.tb_frame.f_locals.get("self")  # nobody else holds the node that failed in its own constructor
+        if isinstance(node, Node):
+            node.kill_all_processes(check_alive=False, wait=True)
+            logs = getattr(node, "_logs_dir", logs)
+        trace = trace.tb_next
+    ray.shutdown()
+    return logs
+
+
+@contextlib.contextmanager
+def _on_loopback() -> Iterator[None]:
+    """Make Ray take 127.0.0.1 for this node's address, also where it was imported before."""
+    from ray._private import ray_constants
+
+    before = ray_constants.ENABLE_RAY_CLUSTER
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
+
+
+def _temp_root() -> str:
+    """Where Ray would put its files."""
+    return os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp"
 
 
 def _private_token() -> None:
@@ -88,3 +191,7 @@ def _private_token() -> None:
     token = Path.home() / ".ray" / "auth_token"
     if token.exists() and token.stat().st_uid == os.getuid():
         token.chmod(0o600)
+
+
+def _first_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0][:200]}"

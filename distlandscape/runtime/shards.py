@@ -19,11 +19,10 @@ from torch import Tensor
 
 from distlandscape.errors import OutOfMemory, WorkerFailure
 from distlandscape.objective import Objective
-from distlandscape.objective.checks import brief
+from distlandscape.objective.failures import brief, is_out_of_memory
 from distlandscape.runtime.device import is_lost
 from distlandscape.runtime.evaluate import BlockFunction, Evaluator, PeerFailed, Totals
 from distlandscape.runtime.group import Group, GroupBroken, Membership
-from distlandscape.runtime.memory import is_out_of_memory
 from distlandscape.runtime.tree import Subtree, finish, shares
 from distlandscape.spectral.driver import load_rows
 from distlandscape.spectral.segments import Segments, tree_sum

@@ -14,13 +14,13 @@ from distlandscape.curvature.graph import held_bytes
 from distlandscape.curvature.product import Product
 from distlandscape.errors import InputError
 from distlandscape.objective import Batch, Objective
+from distlandscape.objective.switches import measuring
 from distlandscape.runtime.device import default_device
 from distlandscape.runtime.evaluate import default_micro_batch
 from distlandscape.runtime.kept import SHARE
 from distlandscape.runtime.memory import available_memory
 from distlandscape.runtime.placed import Placed
 from distlandscape.runtime.plan import METHODS, ProductPlan
-from distlandscape.runtime.switches import measuring
 
 clock = time.perf_counter
 REPEATS = 3
@@ -77,7 +77,7 @@ def _pick(q: Question, device: torch.device) -> tuple[ProductPlan, dict[str, flo
     inputs, targets = objective.tensors(x, y, device)
     forward = "forward_over_reverse" in q.methods and _forward_is_right(q)
     plans, seconds = {}, {}
-    images = inputs.ndim == 4
+    images = objective.habits.channels_last
     for channels_last in q.layouts if images else q.layouts[:1]:
         laid = inputs.to(memory_format=torch.channels_last) if channels_last and images else inputs
         for method, expected in _seconds(q, Batch(laid, targets, 0), device, forward).items():

@@ -7,10 +7,13 @@ import os
 import sys
 import time
 import urllib.parse
+from typing import Any
 
 from distlandscape.errors import InputError
-from distlandscape.service.jobs import Jobs, sentence
+from distlandscape.record.mlflow_values import redact
+from distlandscape.service.jobs import Jobs, refused, silent
 from distlandscape.service.processes import is_loopback
+from distlandscape.service.programs import asks_for_a_token
 from distlandscape.service.state import State
 
 ADDRESS = "RAY_API_SERVER_ADDRESS"
@@ -19,6 +22,7 @@ TALKATIVE = (
     "ray.dashboard.modules.job.sdk",
     "ray._private.runtime_env.packaging",
 )
+ANSWER_SECONDS = 30.0  # of silence, after which a server does not answer
 PATIENCE, PAUSE = 20.0, 0.5  # seconds that a head of ``up`` may be too busy to answer
 TOKENS = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 
@@ -45,18 +49,42 @@ def connect(state: State, address: str | None = None) -> Jobs:
         os.environ["RAY_AUTH_MODE"] = "disabled"  # not the token that lies in the home directory
     os.environ[ADDRESS] = chosen  # Ray's client lets the environment overrule its argument
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    from ray.job_submission import JobSubmissionClient
+    from ray.exceptions import AuthenticationError
+    from requests.exceptions import Timeout
 
     for name in TALKATIVE:
         logging.getLogger(name).setLevel(logging.WARNING)
     patient_until = time.monotonic() + (PATIENCE if local and _head_is_alive(state) else 0.0)
+    shown = redact(chosen)
     while True:
         try:
-            return Jobs(JobSubmissionClient(chosen), chosen)
-        except Exception as error:
-            if not isinstance(error, ConnectionError) or time.monotonic() > patient_until:
-                raise sentence(error, chosen, None) from None
+            return Jobs(_client(chosen), chosen)
+        except (ConnectionError, Timeout):
+            if time.monotonic() > patient_until:
+                raise silent(shown) from None
+        except AuthenticationError:
+            raise (refused(shown) if asks_for_a_token(chosen) else _another_program(shown)) from None
+        except Exception as error:  # no version, or one that is none
+            raise _another_program(shown) from error
         time.sleep(PAUSE)
+
+
+def _client(address: str) -> Any:
+    """Ray's client, which otherwise waits forever for a server that takes a request and never answers."""
+    from ray.job_submission import JobSubmissionClient
+
+    class Bounded(JobSubmissionClient):
+        def _do_request(self, method: str, endpoint: str, **options: Any) -> Any:
+            return super()._do_request(method, endpoint, **{"timeout": ANSWER_SECONDS, **options})
+
+    return Bounded(address)
+
+
+def _another_program(address: str) -> InputError:
+    return InputError(
+        f"what answers at {address} is no job server of Ray; correct --address (the port of Ray's dashboard is usually"
+        " 8265)"
+    )
 
 
 def _head_is_alive(state: State) -> bool:

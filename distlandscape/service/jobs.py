@@ -84,7 +84,7 @@ class Jobs:
         if any(known.job_id == job.job_id for known in self.all()):
             raise InputError(f"a job {job.job_id} is there already at {self.address}; choose another --id")
         environment = {} if job.folder is None else {"working_dir": str(job.folder)}
-        with self._said(job.job_id):
+        with self._said():
             self._client.submit_job(
                 entrypoint=job.entrypoint,
                 submission_id=job.job_id,
@@ -95,7 +95,7 @@ class Jobs:
 
     def all(self) -> list[JobStatus]:
         """Every submitted job the server knows, newest first."""
-        with self._said(None):
+        with self._said():
             found = [_status(details) for details in self._client.list_jobs() if details.submission_id]
         return sorted(found, key=lambda job: job.started_ms or 0, reverse=True)
 
@@ -148,14 +148,25 @@ class Jobs:
         return now
 
     @contextmanager
-    def _said(self, job_id: str | None) -> Iterator[None]:
-        """Turn what the client raises into sentences."""
+    def _said(self, looked_up: str | None = None) -> Iterator[None]:
+        """Turn what the client raises into sentences; ``looked_up``: the job that was asked for."""
+        from ray.exceptions import AuthenticationError
+
         try:
             yield
         except InputError:
             raise
+        except AuthenticationError:
+            raise refused(self.address) from None
+        except OSError:  # the errors of requests and aiohttp are
+            raise silent(self.address) from None
         except Exception as error:
-            raise sentence(error, self.address, job_id) from None
+            if looked_up is not None and all(job.job_id != looked_up for job in self.all()):
+                raise InputError(
+                    f"no job {looked_up} is known at {self.address}; distlandscape status lists those that are"
+                ) from None
+            text = redact(" ".join(str(error).split()))[:300]
+            raise RuntimeError(f"the job server at {self.address} failed: {text}") from None
 
 
 def check_name(job_id: str) -> None:
@@ -166,18 +177,16 @@ def check_name(job_id: str) -> None:
         )
 
 
-def sentence(error: Exception, address: str, job_id: str | None) -> Exception:
-    """What a job server or its client raised, in the user's words."""
-    text = redact(" ".join(str(error).split()))[:300]
-    if type(error).__name__ == "AuthenticationError" or "401" in text or "403" in text:
-        return InputError(
-            f"the job server at {address} wants another token; set RAY_AUTH_TOKEN_PATH to the file with its token"
-        )
-    if "404" in text or "does not exist" in text:
-        return InputError(f"no job {job_id} is known at {address}; distlandscape status lists those that are")
-    if isinstance(error, OSError):  # the errors of requests and aiohttp are
-        return InputError(f"no Ray job server answers at {address}; start one (distlandscape up), or correct --address")
-    return RuntimeError(f"the job server at {address} failed: {text}")
+def refused(address: str) -> InputError:
+    """What to say where a job server does not take the token it was sent, or was sent none."""
+    return InputError(
+        f"the job server at {address} wants another token; set RAY_AUTH_TOKEN_PATH to the file with its token"
+    )
+
+
+def silent(address: str) -> InputError:
+    """What to say where nobody answers."""
+    return InputError(f"no Ray job server answers at {address}; start one (distlandscape up), or correct --address")
 
 
 def _status(details: Any) -> JobStatus:

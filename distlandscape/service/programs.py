@@ -42,11 +42,19 @@ class Program:
 def ray_head(state: State, temp: Path, cpus: int | None, gpus: int | None, tracking: str) -> Program:
     """A Ray head with its job server and dashboard; every port on loopback, every request with a token.
 
-    Jobs find this environment's ``python``, and the tracking server where their configuration names none.
+    Ray opens the folder it is given to everybody, so it gets one inside of a private one. Jobs find
+    this environment's ``python``, and the tracking server where their configuration names none.
     """
     gcs, dashboard = free_port(), free_port(RAY_PORT)
     command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--disable-usage-stats"]
-    command += ["--node-ip-address", HOST, "--port", str(gcs), "--temp-dir", str(temp)]
+    command += [
+        "--node-ip-address",
+        HOST,
+        "--port",
+        str(gcs),
+        "--temp-dir",
+        str(temp / "ray"),
+    ]  # Ray opens it to everybody
     command += ["--include-dashboard", "true", "--dashboard-host", HOST, "--dashboard-port", str(dashboard)]
     # Their defaults are fixed numbers, which a second Ray on the machine holds already.
     for option in ("dashboard-agent-listen-port", "ray-client-server-port"):
@@ -111,6 +119,15 @@ def node_is_alive(address: str, headers: Mapping[str, str]) -> bool:
     except (OSError, ValueError, LookupError, TypeError):  # nobody there yet, or another server
         return False
     return any(node["is_head_node"] and node["state"] == "ALIVE" for node in nodes)
+
+
+def asks_for_a_token(address: str) -> bool:
+    """Whether a Ray dashboard answers there that wants a token; it says so to everyone, another program does not."""
+    try:
+        with _open(f"{address}/api/authentication_mode", {}, 5.0) as answer:
+            return bool(json.load(answer)["authentication_mode"] == "token")
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
 
 
 def http_status(url: str, headers: Mapping[str, str], seconds: float = 2.0) -> int | None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import secrets
 import shutil
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from distlandscape.errors import InputError
+from distlandscape.files import ray_folder
 from distlandscape.service.processes import STAMP, Process, end, is_loopback, listening, with_variable
 from distlandscape.service.programs import STOP_SECONDS, Program, environment_for, ray_head, tracking_server
 from distlandscape.service.state import Services, State
@@ -44,7 +44,7 @@ def up(
                 return before, False
             clear(state, before)
         state.make_token()
-        stamp, temp = secrets.token_hex(8), Path(tempfile.mkdtemp(prefix=TEMP_PREFIX))
+        stamp, temp = secrets.token_hex(8), ray_folder(TEMP_PREFIX)
         wanted = (programs or _both(cpus, gpus))(state, temp)
         services = Services(stamp, {}, wanted["ray"].address, wanted["mlflow"].address, wanted["ray"].gcs, str(temp))
         state.write(services)  # first, so that whatever comes to life can be found again

@@ -15,7 +15,8 @@ from distlandscape.spectral.journal import SILENT, Journal
 from distlandscape.spectral.known import known_vectors
 from distlandscape.spectral.lanczos import Lanczos, Ritz
 from distlandscape.spectral.lockstep import advance, group_size
-from distlandscape.spectral.space import Array, Operator, Vector
+from distlandscape.spectral.space import Array, Operator, Space, Vector
+from distlandscape.spectral.stopping import FLOOR
 from distlandscape.spectral.watch import watched
 
 ISOLATED = 1e-4  # residual over ‖H‖ at which a node from the end inward counts as an eigenvalue
@@ -88,13 +89,13 @@ def spectral_density(
             runs, cost = _draw(H, steps, seed, group, locked, journal)
             measures += [_measure(ritz, np.arange(len(ritz.values))) for ritz in (run.ritz() for run in runs)]
             drawn, passes = group.stop, passes + cost
-        density = _assemble(atoms, measures, space.dim, steps, passes, seed)
+        density = _assemble(atoms, measures, space, steps, passes, seed)
         if target is None:
             return density
         wanted = _wanted(density, drawn, target, max_draws)
         if wanted == drawn:
             return replace(density, status=_status(density.error(), target, drawn))
-    whole = _assemble(atoms, measures, space.dim, steps, passes, seed)
+    whole = _assemble(atoms, measures, space, steps, passes, seed)
     return whole if target is None else replace(whole, status="converged")
 
 
@@ -155,12 +156,16 @@ def _measure(ritz: Ritz, nodes: npt.NDArray[np.intp]) -> tuple[Array, Array]:
 
 
 def _assemble(
-    atoms: Array, measures: list[tuple[Array, Array]], dim: int, steps: int, passes: int, seed: int
+    atoms: Array, measures: list[tuple[Array, Array]], space: Space, steps: int, passes: int, seed: int
 ) -> SpectralDensity:
+    """One measure of atoms and draws. Where all nodes lie within rounding of each other, they are one value."""
+    dim = space.dim
     share = (dim - len(atoms)) / dim / max(len(measures), 1)
     nodes = np.concatenate([atoms, *(values for values, _ in measures)])
     weights = np.concatenate([np.full(len(atoms), 1 / dim), *(share * weights for _, weights in measures)])
     draw = np.concatenate([np.full(len(atoms), -1), *(np.full(len(v), d) for d, (v, _) in enumerate(measures))])
+    if np.ptp(nodes) <= FLOOR * space.eps * np.abs(nodes).max():
+        nodes = np.full(len(nodes), np.median(nodes))
     order = np.argsort(nodes, kind="stable")
     return SpectralDensity(
         nodes[order], weights[order], draw[order].astype(np.int64), len(measures), steps, dim, passes, seed

@@ -13,8 +13,8 @@ from distlandscape.config import RunConfig
 from distlandscape.curvature.logit_gradients import require_logit_gradients
 from distlandscape.objective import Objective
 from distlandscape.record.run import Stage
-from distlandscape.runtime.classes import class_counts
 from distlandscape.runtime.clustering import Clustering, Freezing, clustering, first_logits, freezing
+from distlandscape.studies.class_samples import require_class_samples
 from distlandscape.studies.context import StudyContext
 from distlandscape.studies.packing import pack, unpack
 from distlandscape.studies.provenance import described_model
@@ -29,7 +29,7 @@ MUCH = 5.0  # times |q_DL| that q_SL has to be for the paper's "≫"
 
 def check(config: RunConfig, objective: Objective) -> None:
     """Raise InputError where there are no classes, or single samples have no gradient that can be taken."""
-    class_counts(objective)
+    require_class_samples(config, objective)
     require_logit_gradients(objective)
 
 

@@ -14,8 +14,8 @@ from distlandscape.errors import InputError
 from distlandscape.objective import Objective
 from distlandscape.results import SpectralDensity
 from distlandscape.runtime import Hessian
-from distlandscape.runtime.classes import class_counts
 from distlandscape.spectral import overlap, spectral_density
+from distlandscape.studies.class_samples import require_class_samples
 from distlandscape.studies.confinement import confinement_rows
 from distlandscape.studies.context import StudyContext
 from distlandscape.studies.emergence_model import model_columns
@@ -35,7 +35,7 @@ TABLES = ("checkpoints", "outliers", "confinement", "overlaps", "along")
 def check(config: RunConfig, objective: Objective) -> None:
     """Raise InputError for what cannot be measured on this objective."""
     e = config.emergence
-    class_counts(objective)
+    require_class_samples(config, objective)
     k = pairs_wanted(objective)
     if e.max_steps is not None and e.max_steps < k:
         raise InputError(f"emergence.max_steps={e.max_steps} is below the {k} eigenpairs that are needed; raise it")

@@ -6,6 +6,7 @@ import contextlib
 import os
 import shlex
 import signal
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -150,8 +151,11 @@ def _terminable() -> Iterator[None]:
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise Interrupted("stopped by SIGTERM")
 
+    if threading.current_thread() is not threading.main_thread():  # where Python takes no handlers
+        yield
+        return
     before = signal.signal(signal.SIGTERM, interrupt)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)

@@ -18,13 +18,13 @@ from distlandscape.errors import InputError
 from distlandscape.models import load_weights
 from distlandscape.objective import Objective
 from distlandscape.record.run import Run
-from distlandscape.runtime.classes import class_counts
 from distlandscape.runtime.runner import Runner
+from distlandscape.studies.class_samples import require_class_samples
 from distlandscape.studies.goldilocks_measure import point_passes
 from distlandscape.studies.goldilocks_point import at_radius, scheme_radii
 from distlandscape.studies.goldilocks_tables import largest_positive_plane, write_tables, zone
 from distlandscape.studies.goldilocks_task import CURVATURE, TRAINING, Task, perform
-from distlandscape.studies.hyperplane_task import held_out_samples
+from distlandscape.studies.hyperplane_task import require_training_samples
 from distlandscape.studies.progress import Progress
 from distlandscape.studies.provenance import described_model
 from distlandscape.studies.sweep import Sweep
@@ -34,7 +34,7 @@ from distlandscape.training.projections import choose_kind
 def check(config: RunConfig, objective: Objective) -> None:
     """Raise InputError for what cannot be measured or trained."""
     g, t, P = config.goldilocks, config.train, objective.parameters
-    class_counts(objective)
+    require_class_samples(config, objective)
     at_radius(objective, scheme_radii(objective)["glorot"])
     if config.data.split == "test":
         raise InputError("data.split=test is for measuring: trainings use the train split and test on the other")
@@ -56,8 +56,7 @@ def check(config: RunConfig, objective: Objective) -> None:
             raise InputError(f"goldilocks.{name}={list(values)} names one twice; leave the repetition out")
     if g.dims and g.point is None and not t.steps:
         raise InputError("train.steps is 0, which leaves nothing to train; set it to 1 or more, or goldilocks.dims=[]")
-    if objective.samples - held_out_samples(objective.samples, g.hold_out) < 1:
-        raise InputError(f"data.samples={objective.samples} leaves none to train on; give more samples")
+    require_training_samples(objective.samples, "goldilocks.hold_out", g.hold_out)
 
 
 def measure(

@@ -10,6 +10,7 @@ from distlandscape.config import RunConfig
 from distlandscape.data import BlockStore
 from distlandscape.errors import InputError
 from distlandscape.objective import Objective
+from distlandscape.runtime.along import placed
 from distlandscape.studies.context import build_objective
 
 SCHEMES = ("glorot", "he", "lecun")
@@ -50,10 +51,7 @@ def at_radius(objective: Objective, radius: float) -> Objective:
     norm = float(objective.theta.double().norm())
     if norm == 0:
         raise InputError("all weights are 0, so they cannot be scaled to a radius; give another model or weights")
-    state = dict(objective.model.state_dict())
-    scaled = objective.split(objective.theta.double() * (radius / norm))
-    state |= {name: piece.to(objective.dtype) for name, piece in zip(objective.names, scaled, strict=True)}
-    return objective.with_weights(state)
+    return placed(objective, objective.theta.double() * (radius / norm))
 
 
 def random_point(

@@ -27,6 +27,7 @@ from distlandscape.runtime.hierarchy import (
 )
 from distlandscape.runtime.kernel import require_kernel_size
 from distlandscape.spectral import top_eigenpairs
+from distlandscape.studies.class_samples import require_class_samples
 from distlandscape.studies.context import StudyContext
 from distlandscape.studies.journal import RunJournal
 from distlandscape.studies.kernel_part import KernelPart
@@ -41,7 +42,7 @@ BEYOND = 2  # eigenvalues more than classes, so that a gap after C of them shows
 def check(config: RunConfig, objective: Objective) -> None:
     """Raise InputError for what cannot be measured on this objective."""
     h = config.hierarchy
-    class_counts(objective)
+    require_class_samples(config, objective)
     k = pairs_wanted(config, objective)
     if k > objective.parameters:
         raise InputError(

@@ -13,15 +13,17 @@ from distlandscape.errors import InputError, TrainingError
 from distlandscape.objective import Objective
 from distlandscape.record.run import Run
 from distlandscape.runtime.runner import Runner
+from distlandscape.studies.chance import Chance
 from distlandscape.studies.hyperplane_planes import TRAJECTORY, check_given, trajectory_steps
-from distlandscape.studies.hyperplane_tables import SHARE, accuracies_of, baseline_of, write_tables
-from distlandscape.studies.hyperplane_task import FULL, PackTask, held_out_samples, perform
+from distlandscape.studies.hyperplane_tables import SHARE, accuracies_of, baseline_of, threshold_of, write_tables
+from distlandscape.studies.hyperplane_task import FULL, PackTask, evaluated_labels, perform, require_training_samples
 from distlandscape.studies.intrinsic import Crossing, crossing, next_dims
 from distlandscape.studies.progress import Progress
 from distlandscape.studies.provenance import described_model
 from distlandscape.studies.sweep import Sweep
 from distlandscape.training.projections import choose_kind
 
+NOWHERE = Crossing(None, None, None, None, None)
 GRID = (10, 30, 100, 300, 1000, 3000, 10_000)
 Series = tuple[str, int]  # kind and burn-in
 
@@ -57,8 +59,7 @@ def check(config: RunConfig, objective: Objective) -> None:
             f"hyperplane.budget_trainings={h.budget_trainings} allows no comparison: the full space takes {h.seeds} and"
             f" the first plane {least}; raise it"
         )
-    if objective.samples - held_out_samples(objective.samples, h.hold_out) < 1:
-        raise InputError(f"data.samples={objective.samples} leaves none to train on; give more samples")
+    require_training_samples(objective.samples, "hyperplane.hold_out", h.hold_out)
 
 
 def coarse_grid(config: RunConfig, parameters: int, series: Series) -> list[int]:
@@ -84,7 +85,8 @@ def measure(
     h, P = config.hyperplane, objective.parameters
     series = [(kind, burn_in) for kind in h.kinds for burn_in in h.burn_in]
     dims = {one: coarse_grid(config, P, one) for one in series}
-    tables = functools.partial(write_tables, run, config)
+    chance = Chance.of(evaluated_labels(objective.data, test, h))
+    tables = functools.partial(write_tables, run, config, chance)
     sweep = Sweep(run, runner, perform, progress, h.budget_trainings, h.budget_minutes, tables)
     packs = Packs(config, objective.data, test, P)
     aims = 1 if h.target_accuracy is None else 2
@@ -94,9 +96,9 @@ def measure(
     found: dict[Series, list[Crossing]] = {}
     for _ in range(1 + h.rounds):
         sweep.complete([*packs.full(), *(p for one in series for d in dims[one] for p in packs.of(one, d))])
-        rows = write_tables(run, config, sweep.outcomes)
+        rows = tables(sweep.outcomes)
         push()
-        found = {one: _crossings(config, sweep.outcomes, one) for one in series}
+        found = {one: _crossings(config, chance, sweep.outcomes, one) for one in series}
         more = {one: sorted({d for c in found[one] for d in next_dims(c, dims[one])}) for one in series}
         if sweep.exhausted or not any(more.values()):
             break
@@ -106,15 +108,17 @@ def measure(
     baseline = baseline_of(sweep.outcomes, h.seeds)
     if not baseline:
         raise TrainingError("the budget ended before the full space was trained, so nothing can be compared; raise it")
+    level, nothing = threshold_of(baseline, chance), _nothing_to_reach(chance, baseline, h.evaluate_on)
+    held_out = "the test split" if test is not None else f"the last {h.hold_out:.0%} of the samples"
     return {
-        "status": _status(found[series[0]][0], sweep.exhausted),
-        "d_int90": _told(found[series[0]][0], baseline, SHARE * _mean(baseline)),
+        "status": _status(found[series[0]][0], sweep.exhausted, nothing, max(dims[series[0]]), P),
+        "d_int90": _told(found[series[0]][0], baseline, level),
         "target": None if h.target_accuracy is None else _told(found[series[0]][-1], baseline, h.target_accuracy),
         "series": [
             {
                 "kind": kind,
                 "burn_in": burn_in,
-                "d_int90": _told(found[kind, burn_in][0], baseline, SHARE * _mean(baseline)),
+                "d_int90": _told(found[kind, burn_in][0], baseline, level),
                 "target": None
                 if h.target_accuracy is None
                 else _told(found[kind, burn_in][-1], baseline, h.target_accuracy),
@@ -125,7 +129,10 @@ def measure(
         "trainings": sum(len(outcome["members"]) for outcome in sweep.outcomes),
         "budget_ended": sweep.exhausted,
         "planes": "one for all seeds of a dimension" if h.shared_plane else "one a seed",
-        "held_out": "the test split" if test is not None else f"the last {h.hold_out:.0%} of the samples",
+        "held_out": held_out,
+        "evaluated_on": held_out if h.evaluate_on == "test" else "the samples trained on",
+        "chance": {"accuracy": chance.share, "samples": chance.samples, "stderr": chance.error(baseline)},
+        "nothing_to_reach": nothing or None,
         "parameters": P,
         "samples": objective.samples,
         "classes": objective.outputs,
@@ -163,17 +170,17 @@ class Packs:
         return [PackTask(self._config, train, test, kind, burn_in, dim, some) for some in cut]
 
 
-def _crossings(config: RunConfig, outcomes: list[dict[str, Any]], series: Series) -> list[Crossing]:
-    """Of 90 % of the baseline, and of the absolute target where there is one."""
+def _crossings(config: RunConfig, chance: Chance, outcomes: list[dict[str, Any]], series: Series) -> list[Crossing]:
+    """Of 90 % of the baseline, where that is something to reach, and of the absolute target where there is one."""
     baseline, target = baseline_of(outcomes, config.hyperplane.seeds), config.hyperplane.target_accuracy
     accuracies = accuracies_of(outcomes, config.hyperplane.seeds).get(series)
     if not accuracies or not baseline:
-        return [Crossing(None, None, None, None, None)]
-    own = crossing(accuracies, baseline, SHARE)
+        return [NOWHERE]
+    own = NOWHERE if threshold_of(baseline, chance) is None else crossing(accuracies, baseline, SHARE)
     return [own] if target is None else [own, crossing(accuracies, None, target)]
 
 
-def _told(found: Crossing, baseline: list[float], threshold: float) -> dict[str, Any]:
+def _told(found: Crossing, baseline: list[float], threshold: float | None) -> dict[str, Any]:
     named = dataclasses.asdict(found)
     return {**{k: named[k] for k in ("value", "low", "high")}, "baseline": _mean(baseline), "threshold": threshold} | {
         "below": found.below,
@@ -185,10 +192,27 @@ def _mean(values: list[float]) -> float:
     return sum(values) / len(values)
 
 
-def _status(found: Crossing, exhausted: bool) -> str:
+def _nothing_to_reach(chance: Chance, baseline: list[float], evaluated_on: str) -> str:
+    """Why there is no d_int90 to look for, with what to do; empty where there is one."""
+    why = chance.why_nothing_to_reach(baseline, SHARE)
+    if not why:
+        return ""
+    if chance.beaten_by(baseline):
+        return f"{why}; set hyperplane.target_accuracy above that"
+    more = "raise train.steps or change train.learning_rate"
+    if evaluated_on == "train":
+        return f"{why}; {more}"
+    learnt = "to ask how well they are learnt, set hyperplane.evaluate_on=train"
+    return f"{why}; if the labels can be predicted, {more}; {learnt}"
+
+
+def _status(found: Crossing, exhausted: bool, nothing: str, largest: int, parameters: int) -> str:
     budget = "; the budget ended first" if exhausted else ""
+    if nothing:
+        return f"nothing to reach{budget}: {nothing}"
     if found.at is None:
-        return f"no dimension reached 90 % of the baseline{budget}: add larger hyperplane.dims, or train for longer"
-    if found.below is None:
+        larger = "add larger hyperplane.dims, or " if largest < parameters else ""
+        return f"no dimension reached 90 % of the baseline{budget}: {larger}train for longer (hyperplane.steps)"
+    if found.below is None and found.at > 1:
         return f"the smallest dimension already reaches 90 % of the baseline{budget}: add smaller hyperplane.dims"
     return "done"

@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from distlandscape.config import RunConfig
 from distlandscape.record.run import Run
+from distlandscape.studies.chance import Chance
 from distlandscape.studies.hyperplane_task import FULL
 from distlandscape.studies.intrinsic import mean_interval, wilson
 
@@ -30,7 +31,7 @@ def accuracies_of(outcomes: list[dict[str, Any]], seeds: int) -> dict[tuple[str,
     return found
 
 
-def write_tables(run: Run, config: RunConfig, outcomes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def write_tables(run: Run, config: RunConfig, chance: Chance, outcomes: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Store ``trainings``, ``dimensions`` and ``curves``; returns the rows of ``dimensions``."""
     trainings, curves = [], []
     for outcome in sorted(outcomes, key=_place):
@@ -42,17 +43,24 @@ def write_tables(run: Run, config: RunConfig, outcomes: list[dict[str, Any]]) ->
             for step, batch_loss, loss, accuracy in member["curve"]:
                 numbers = {"batch_loss": batch_loss, "loss": loss, "accuracy": accuracy}
                 curves.append({**where, "seed": member["seed"], "step": step, **numbers})
-    rows = _dimensions(config, outcomes)
+    rows = _dimensions(config, chance, outcomes)
     for name, table in (("trainings", trainings), ("curves", curves), ("dimensions", rows)):
         if table:
             run.write_table(name, pa.Table.from_pylist(table))
     return rows
 
 
-def _dimensions(config: RunConfig, outcomes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def threshold_of(baseline: list[float], chance: Chance) -> float | None:
+    """The accuracy that defines d_int90; None without a baseline, or where its share of it is nothing to reach."""
+    if not baseline or chance.why_nothing_to_reach(baseline, SHARE):
+        return None
+    return SHARE * sum(baseline) / len(baseline)
+
+
+def _dimensions(config: RunConfig, chance: Chance, outcomes: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """One row a series and dimension, the full space among them."""
-    h, baseline = config.hyperplane, baseline_of(outcomes, config.hyperplane.seeds)
-    threshold = h.target_accuracy or (SHARE * sum(baseline) / len(baseline) if baseline else None)
+    h = config.hyperplane
+    threshold = h.target_accuracy or threshold_of(baseline_of(outcomes, h.seeds), chance)
     rows = []
     made = {(o["kind"], o["burn_in"], o["dim"]): {"made": o["made"], "why": o.get("why", "")} for o in outcomes}
     for kind, burn_in, dim, members in _groups(outcomes, h.seeds):
@@ -64,7 +72,7 @@ def _dimensions(config: RunConfig, outcomes: list[dict[str, Any]]) -> list[dict[
         for name, triple in (("accuracy", accuracy), ("loss", loss)):
             row |= dict(zip((name, f"{name}_low", f"{name}_high"), triple, strict=True))
         row["diverged"] = sum(member["status"] == "diverged" for member in members)
-        if threshold is not None:
+        if threshold is not None or h.target_loss is not None:
             won = sum(_succeeds(member, threshold, h.target_loss) for member in members)
             low, high = wilson(won, len(members))
             row |= {"success": won / len(members), "success_low": low, "success_high": high}
@@ -72,10 +80,11 @@ def _dimensions(config: RunConfig, outcomes: list[dict[str, Any]]) -> list[dict[
     return rows
 
 
-def _succeeds(member: dict[str, Any], threshold: float, target_loss: float | None) -> bool:
+def _succeeds(member: dict[str, Any], threshold: float | None, target_loss: float | None) -> bool:
     """Loss at most its target where there is one, else accuracy at least the threshold."""
     if target_loss is not None:
         return member["loss"] is not None and bool(member["loss"] <= target_loss)
+    assert threshold is not None, "success is of a loss or of an accuracy"
     return bool(member["accuracy"] >= threshold)
 
 

@@ -10,10 +10,15 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from distlandscape.config import RunConfig
+from distlandscape.config.studies import HyperplaneConfig
 from distlandscape.data import BlockStore
+from distlandscape.display import counted
+from distlandscape.errors import InputError
 from distlandscape.objective import Objective
 from distlandscape.runtime.device import default_device
 from distlandscape.studies.context import build_objective
@@ -78,6 +83,7 @@ def prepare(task: PackTask) -> PackTraining:
     """The pack with its networks, planes and samples, ready to begin."""
     c, h = task.config, task.config.hyperplane
     store, rows, held_out = training_samples(task.train, task.test, h.hold_out)
+    evaluated = rows if h.evaluate_on == "train" else held_out
     test = BlockStore.open(task.test[0]) if task.test is not None else None
     objectives = [build_objective(_seeded(c, seed), store, test) for seed in task.seeds]
     assert c.train.steps is not None, "the runner resolves train.steps"
@@ -92,7 +98,7 @@ def prepare(task: PackTask) -> PackTraining:
         evaluate_every=h.evaluate_every,
     )
     if task.kind == FULL:
-        return PackTraining(objectives, None, task.seeds, rows, held_out, full)
+        return PackTraining(objectives, None, task.seeds, rows, evaluated, full)
     confined = Recipe(
         steps=h.steps or c.train.steps,
         learning_rate=h.learning_rate,
@@ -107,7 +113,7 @@ def prepare(task: PackTask) -> PackTraining:
     burn_in = full if task.burn_in else None
     planes, made, why = _planes(task, objectives, rows, full, default_device())
     return PackTraining(
-        objectives, planes, task.seeds, rows, held_out, confined, burn_in, task.burn_in, made=made, why=why
+        objectives, planes, task.seeds, rows, evaluated, confined, burn_in, task.burn_in, made=made, why=why
     )
 
 
@@ -137,9 +143,29 @@ def training_samples(
     return store, AllRows(rows.x[:cut], rows.y[:cut]), AllRows(rows.x[cut:], rows.y[cut:])
 
 
+def evaluated_labels(data: BlockStore, test: BlockStore | None, h: HyperplaneConfig) -> npt.NDArray[np.generic]:
+    """Labels of the samples that the trainings are evaluated on; reads no samples."""
+    if test is not None and h.evaluate_on == "test":
+        return _labels(test)
+    labels = _labels(data)
+    cut = len(labels) - (held_out_samples(len(labels), h.hold_out) if test is None else 0)
+    return labels[:cut] if h.evaluate_on == "train" else labels[cut:]
+
+
+def _labels(store: BlockStore) -> npt.NDArray[np.generic]:
+    return np.concatenate([store.block(index)[1] for index in range(store.blocks)])
+
+
 def held_out_samples(samples: int, share: float) -> int:
     """How many of the samples are kept for testing, at least one."""
     return max(1, round(share * samples))
+
+
+def require_training_samples(samples: int, key: str, share: float) -> None:
+    """Raise InputError where all samples are held out; ``key`` names the share in the configuration."""
+    if held_out_samples(samples, share) >= samples:
+        remedy = "raise data.samples" if samples == 1 else f"lower {key}"
+        raise InputError(f"{key}={share:g} of {counted(samples, 'sample')} leaves none to train on; {remedy}")
 
 
 def _seeded(config: RunConfig, seed: int) -> RunConfig:

@@ -14,6 +14,7 @@ from distlandscape.data import BlockStore
 from distlandscape.errors import InputError
 from distlandscape.objective import Objective
 from distlandscape.record.run import Run, require_writable
+from distlandscape.runtime import session
 from distlandscape.runtime.operators import CurvatureOperator
 from distlandscape.runtime.runner import Runner
 from distlandscape.studies import (
@@ -93,6 +94,8 @@ def run_study(study: str, config: RunConfig, out: Path, make_page: MakePage, dra
         Interrupted: SIGINT or SIGTERM; the run can be resumed.
     """
     config = resolve(config, study)
+    if config.runtime.workers:
+        session.check()
     require_writable(out)
     _use_threads(config)
     identity: dict[str, Any] = {"created": time.time(), "versions": versions(), "git_commit": git_commit()}
@@ -109,7 +112,7 @@ def run_study(study: str, config: RunConfig, out: Path, make_page: MakePage, dra
     if timings is not None:
         identity["tuned"] = timings
     digests = {"data": stores.measured.digest, "config": config.digest()}
-    identity |= {"stores": stores.identity(), "digests": digests}
+    identity |= {"stores": stores.identity(), "digests": digests, "parameters": objective.parameters}
     run = Run.create(out, study, config.model_dump(mode="json"), identity)
     if study in SWEEPS:
         return _sweep(run, config, objective, stores, make_page, draw)
@@ -134,6 +137,8 @@ def resume_study(run: Run, make_page: MakePage, workers: int | None = None, draw
     if not run.resumable:
         why = run.log.events("ended")[-1]["detail"]
         raise InputError(f"the run {run.path} failed, and would fail again: {why}")
+    if config.runtime.workers:
+        session.check()
     _use_threads(config)
     if run.study == THEORY:
         return _theory(run, config, make_page, draw)

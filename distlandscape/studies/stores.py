@@ -77,7 +77,9 @@ def _import(
     config: RunConfig, split: str, samples: int | None, folder: Path, made: list[Path], progress: Progress
 ) -> BlockStore:
     temporary = folder / f".{split}.{os.getpid()}.arrow"
-    if config.data.source == "store" and all(v is None for v in (samples, config.data.classes, config.data.blocks)):
+    d = config.data
+    as_it_is = all(v is None for v in (samples, d.classes, d.blocks)) and not d.random_labels
+    if d.source == "store" and as_it_is:
         lying = load_data(config, split, None, None, progress.update)  # used where it lies
         return _of_split(lying, split)
     store = _of_split(load_data(config, split, samples, temporary, progress.update), split)

@@ -6,10 +6,17 @@ import argparse
 import json
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+import torch
 
 from distlandscape.cli.main import build_parser, main
+from distlandscape.config import load_config
+from distlandscape.config.shared import DataConfig
 from distlandscape.data import BlockStore, load_source
+from distlandscape.studies.stores import Stores
+from distlandscape.studies.stores import imported as stores_of
 
 
 @pytest.fixture
@@ -81,6 +88,71 @@ def test_the_configuration_is_read(file, tmp_path):
     store = BlockStore.open(tmp_path / "s")
     assert store.digest == load_source("npz", str(file), classes=(3, 1)).digest
     assert load_source("store", str(tmp_path / "s")).digest == store.digest
+
+
+def npz(folder, seed):
+    random = np.random.default_rng(seed)
+    file = folder / f"bytes-{seed}.npz"
+    x, x_test = (random.integers(0, 256, (size, 3, 4, 5), dtype=np.uint8) for size in (64, 32))
+    np.savez(file, x=x, y=np.arange(64) % 4, x_test=x_test, y_test=np.arange(32) % 4)
+    return file
+
+
+def parquet(folder):
+    random = np.random.default_rng(0)
+    columns = {"x": list(random.standard_normal((64, 3))), "y": np.arange(64) % 2, "other": np.arange(64) % 3}
+    pq.write_table(pa.table(columns), folder / "table.parquet")
+    return folder / "table.parquet"
+
+
+# Each key of the section: what is imported without it, and the value that has to change the samples.
+KEYS = {
+    "source": ({}, "npz"),
+    "path": ({"source": "npz", "path": lambda t: npz(t, 0)}, lambda t: npz(t, 1)),
+    "split": ({"source": "npz", "path": lambda t: npz(t, 0)}, "test"),
+    "samples": ({}, 50),
+    "classes": ({}, [3, 1]),
+    "scaling": ({"source": "npz", "path": lambda t: npz(t, 0)}, "standard"),
+    "target": ({"source": "parquet", "path": parquet}, "other"),
+    "options": ({"source": "torch", "path": "tests.cli.test_data_command:numbers"}, {"count": 24}),
+    "random_labels": ({"samples": 50}, True),
+    "seed": ({"samples": 50}, 4),
+    "blocks": ({"samples": 50}, 1),
+}
+
+
+def numbers(split, count=32):
+    """A dataset for source torch."""
+    return torch.utils.data.TensorDataset(torch.arange(3.0 * count).reshape(count, 3), torch.arange(count) % 2)
+
+
+@pytest.mark.parametrize("key", DataConfig.model_fields)
+def test_every_key_of_the_section_reaches_the_import(key, tmp_path):
+    """The file holds what a study would read with the same keys, and not what it would read without the key."""
+    before, value = KEYS[key]
+    after = before | {key: value} | ({"path": lambda t: npz(t, 0)} if key == "source" else {})
+    digests = []
+    for index, given in enumerate((before, after)):
+        keys = {k: v(tmp_path) if callable(v) else v for k, v in given.items()}
+        words = [word for k, v in keys.items() for word in ("--set", f"data.{k}={json.dumps(v, default=str)}")]
+        out = tmp_path / f"{index}.arrow"
+        assert main(["data", "import", *words, "--out", str(out)]) == 0
+        store = BlockStore.open(out)
+        told = load_source(**{k: str(v) if k == "path" else v for k, v in keys.items()})
+        assert (store.digest, store.description) == (told.digest, told.description)
+        digests.append(store.digest)
+    assert digests[0] != digests[1]
+
+
+def test_a_store_with_random_labels_is_written_once_more_for_a_study(tmp_path):
+    """The store that lies there has the labels as they are."""
+    out = tmp_path / "s.arrow"
+    assert main(["data", "import", "--set", "data.samples=60", "--out", str(out)]) == 0
+    config = load_config(None, ["data.source=store", f"data.path={out}", "data.random_labels=true"])
+    with stores_of(config, tmp_path / "runs", "spectrum") as stores:
+        told = load_source("store", str(out), random_labels=True)
+        assert stores.measured.digest == told.digest != BlockStore.open(out).digest
+        assert Stores.reopened(stores.identity()).measured.digest == told.digest
 
 
 def test_a_store_is_replaced_and_nothing_else(file, tmp_path, capfd):

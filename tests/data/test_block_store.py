@@ -7,6 +7,7 @@ import pickle
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
@@ -96,6 +97,16 @@ def test_layout_and_byte_order_do_not_matter():
         assert BlockStore.from_arrays(other, y).digest == digest
     for labels in (y.astype(np.uint8), y.astype(">i4"), y.tolist()):
         assert BlockStore.from_arrays(x, labels).digest == digest
+
+
+def test_axes_of_length_1_may_have_any_stride():
+    """Grey images in channels-last order, whose strides look like a transposition."""
+    x = random_array("float64", (N, 1, 4, 6))
+    last = torch.tensor(x).to(memory_format=torch.channels_last).numpy()
+    assert last.strides != x.strides
+    store = BlockStore.from_arrays(last, np.arange(N), blocks=2)
+    assert store.digest == BlockStore.from_arrays(x, np.arange(N), blocks=2).digest
+    assert np.array_equal(np.concatenate([store.block(b)[0] for b in (0, 1)]), x)
 
 
 def test_booleans_are_numbers():

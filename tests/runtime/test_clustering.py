@@ -158,12 +158,6 @@ def test_what_has_no_classes_is_refused(y, loss, words):
         class_counts(objective)
 
 
-def test_one_logit_is_refused():
-    objective = Objective(nn.Linear(2, 1), (np.ones((5, 2)), np.zeros(5, int)))
-    with pytest.raises(InputError, match="at least two classes"):
-        class_counts(objective)
-
-
 @pytest.mark.ray
 @pytest.mark.parametrize("workers", ["store", "group"])
 def test_the_same_bits_on_workers(objective, request, workers):

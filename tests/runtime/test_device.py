@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from distlandscape.errors import GenerationLost, InputError, WorkerFailure
+from distlandscape.objective.failures import is_out_of_memory
 from distlandscape.runtime import Hessian, LocalRunner, Pool, device, local
-from distlandscape.runtime.memory import is_out_of_memory
 from tests.runtime import block_functions
 
 

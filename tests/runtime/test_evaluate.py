@@ -26,9 +26,10 @@ from distlandscape.curvature.product import Product
 from distlandscape.data import BlockStore
 from distlandscape.errors import InputError, OutOfMemory
 from distlandscape.models import build_model
+from distlandscape.objective.failures import is_out_of_memory
 from distlandscape.runtime import LocalRunner, kept
 from distlandscape.runtime.evaluate import Evaluator
-from distlandscape.runtime.memory import available_memory, is_out_of_memory
+from distlandscape.runtime.memory import available_memory
 from distlandscape.runtime.plan import ProductPlan
 from distlandscape.runtime.tree import Subtree, TreeSum
 from tests.curvature.test_methods import WrongCube
@@ -102,7 +103,7 @@ def test_a_kept_linearisation_is_not_made_again(objective, monkeypatch):
     monkeypatch.setattr(type(hessian_products), "linearise", lambda *a: made.append(1) or real(*a))
     read = []
     tensors = objective.tensors
-    monkeypatch.setattr(objective, "tensors", lambda *a: read.append(1) or tensors(*a))
+    monkeypatch.setattr(objective, "tensors", lambda *a, **k: read.append(1) or tensors(*a, **k))
     for K in (1, 3):
         block_sums(evaluator, objective, range(BLOCKS), V_KP=vectors(objective, K))
         assert (len(made), len(read)) == (4 * BLOCKS, 4 * BLOCKS)

@@ -72,7 +72,7 @@ def objective():
     rng = np.random.default_rng(0)
     data = BlockStore.from_arrays(rng.standard_normal((64, 4)).astype("f4"), rng.integers(0, 2, 64))
 
-    def tensors(x, y, device):
+    def tensors(x, y, device, **options):
         return torch.empty(x.shape, device=device), torch.empty(y.shape, device=device)
 
     return SimpleNamespace(

@@ -1,13 +1,17 @@
 """The pool on a real Ray: the same bits for every number of workers, whatever happens to them."""
 
+import gc
 import os
 import re
 import signal
 
 import numpy as np
 import pytest
+import ray
 import torch
 
+import distlandscape as dl
+from distlandscape.curvature import hessian_products
 from distlandscape.errors import InputError, WorkerFailure
 from distlandscape.objective import Objective
 from distlandscape.runtime import Fisher, GaussNewton, Hessian, LocalRunner, Pool, Residual, crew, dealing, gradient
@@ -115,11 +119,75 @@ def test_out_of_memory_halves_the_micro_batch_everywhere(objective, struck):
         pool.map_blocks(objective, block_functions.never_enough)
 
 
-def test_demand_that_cannot_be_met_names_what_is_free(monkeypatch):
-    monkeypatch.setattr(crew, "START_SECONDS", 1.0)
+def test_demand_that_cannot_be_met_is_refused_at_once():
     for transport in ("store", "collective"):
-        with pytest.raises(WorkerFailure, match=r"1 of 1 workers did not start .*'num_cpus': 500.* free \{.*CPU"):
+        with pytest.raises(InputError, match=r"has room for 0 of 1 workers that need 500 CPU each, even when nothing"):
             Pool(1, cpus_per_worker=500, transport=transport).__enter__()
+
+
+def test_where_nodes_may_come_a_pool_waits_for_them(monkeypatch):
+    """With an autoscaler what is missing is no mistake, and a machine may take long to boot."""
+    assert (crew.START_SECONDS, crew.AUTOSCALED_SECONDS) == (180.0, 1800.0)
+    monkeypatch.setattr(crew, "adds_nodes", lambda: True)
+    monkeypatch.setattr(crew, "AUTOSCALED_SECONDS", 0.5)
+    monkeypatch.setattr(crew, "NOTICE_SECONDS", 0.1)
+    for transport in ("store", "collective"):
+        told = []
+        with pytest.raises(WorkerFailure, match="1 of 1 workers did not start in 0 s; each needs 500 CPU, the"):
+            Pool(1, cpus_per_worker=500, transport=transport, on_event=told.append).__enter__()
+        assert len(told) == 1
+        assert told[0].startswith("1 of 1 workers are not up yet: each needs 500 CPU, free are ")
+
+
+ENTRIES = {
+    "Hessian": lambda pool, objective: Hessian(objective, pool) @ torch.ones(objective.parameters),
+    "GaussNewton": lambda pool, objective: GaussNewton(objective, pool).apply(torch.ones(2, objective.parameters)),
+    "Residual": lambda pool, objective: Residual(objective, pool) @ torch.ones(objective.parameters),
+    "Fisher": lambda pool, objective: Fisher(objective, pool) @ torch.ones(objective.parameters),
+    "to_scipy": lambda pool, objective: Hessian(objective, pool).to_scipy() @ np.ones(objective.parameters),
+    "gradient": lambda pool, objective: gradient(objective, pool),
+    "top_eigenpairs": lambda pool, objective: dl.top_eigenpairs(Hessian(objective, pool), k=1),
+    "spectral_density": lambda pool, objective: dl.spectral_density(Hessian(objective, pool)),
+    "trace": lambda pool, objective: dl.trace(Hessian(objective, pool)),
+    "frobenius_norm": lambda pool, objective: dl.frobenius_norm(Hessian(objective, pool)),
+    "map_blocks": lambda pool, objective: pool.map_blocks(objective, block_functions.count_samples),
+    "map_tasks": lambda pool, objective: pool.map_tasks(block_functions.square, [1]),
+    "space": lambda pool, objective: pool.space(objective),
+    "recover": lambda pool, objective: pool.recover(),
+}
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+@pytest.mark.parametrize("transport", ["store", "collective"])
+def test_a_pool_not_entered_or_left_starts_nothing(entry, transport, objective, monkeypatch):
+    """Ray would start one by itself at the first object put, open to the network."""
+    monkeypatch.setattr(ray, "init", None)
+    monkeypatch.setattr(ray, "put", None)
+    pool = Pool(2, transport=transport)
+    for _ in range(2):
+        with pytest.raises(InputError, match="this Pool has no workers, as it is not entered or was left; use it as"):
+            ENTRIES[entry](pool, objective)
+        pool.__exit__(None, None, None)
+
+
+def test_passes_leave_nothing_in_the_store(objective, store):
+    """No reference to an array is held by a cycle: without Python's collector of cycles, too, they are gone."""
+    v = np.ones((1, objective.parameters))
+    worker = ray._private.worker.global_worker.core_worker
+
+    def references():
+        return len(worker.get_all_reference_counts())
+
+    store.map_blocks(objective, hessian_products, (v,))
+    gc.collect()
+    gc.disable()
+    try:
+        before = references()
+        for _ in range(5):
+            store.map_blocks(objective, hessian_products, (v,))
+        assert references() == before
+    finally:
+        gc.enable()
 
 
 BAD_SIZES = [

@@ -13,8 +13,8 @@ import torch
 from distlandscape import spectral_density, top_eigenpairs, trace
 from distlandscape.models import build_model
 from distlandscape.objective import Objective
+from distlandscape.objective.switches import OPERATIONS, full_precision
 from distlandscape.runtime import GaussNewton, Hessian, LocalRunner
-from distlandscape.runtime.switches import OPERATIONS, full_precision
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 PLACES = [("generic", "all"), *((b, o) for b in ("cuda", "mkldnn") for o in ("all", *OPERATIONS))]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import http.server
+import json
 import os
+import threading
 from unittest import mock
 
 import pytest
-import ray.job_submission
 
 from distlandscape.errors import InputError
 from distlandscape.service import connect as connecting
@@ -26,7 +28,7 @@ def seen(monkeypatch):
         seen.update({name: os.environ.get(name) for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")})
         seen["address"] = (address, os.environ["RAY_API_SERVER_ADDRESS"])
 
-    monkeypatch.setattr(ray.job_submission, "JobSubmissionClient", client)
+    monkeypatch.setattr(connecting, "_client", client)
     for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_API_SERVER_ADDRESS"):
         monkeypatch.setenv(name, "")  # so that what connect sets is taken back
         monkeypatch.delenv(name)
@@ -61,7 +63,7 @@ def test_a_busy_head_of_our_own_is_asked_again(state, seen, monkeypatch, address
         if len(refused) < 3:
             raise ConnectionError("Failed to connect to Ray")
 
-    monkeypatch.setattr(ray.job_submission, "JobSubmissionClient", busy)
+    monkeypatch.setattr(connecting, "_client", busy)
     monkeypatch.setattr(connecting, "PAUSE", 0.0)
     if address is None:
         connect(state)
@@ -72,7 +74,7 @@ def test_a_busy_head_of_our_own_is_asked_again(state, seen, monkeypatch, address
 
 
 def test_patience_with_a_head_of_our_own_ends(state, seen, monkeypatch):
-    monkeypatch.setattr(ray.job_submission, "JobSubmissionClient", mock.Mock(side_effect=ConnectionError))
+    monkeypatch.setattr(connecting, "_client", mock.Mock(side_effect=ConnectionError))
     monkeypatch.setattr(connecting, "PATIENCE", -1.0)
     with pytest.raises(InputError, match="no Ray job server answers"):
         connect(state)
@@ -95,3 +97,46 @@ def test_another_server_gets_the_token_it_was_given(state, seen, monkeypatch, ca
     assert capsys.readouterr().err == ""
     connect(state, FOREIGN.replace("https", "http"))
     assert "use https or an SSH tunnel" in capsys.readouterr().err
+
+
+ANSWERS = {
+    "another program with a password": (401, {}, "is no job server of Ray"),
+    "another program that forbids": (403, {}, "is no job server of Ray"),
+    "another program": (200, {}, "is no job server of Ray"),
+    "another program without that page": (404, {}, "is no job server of Ray"),
+    "a program with a fault": (500, {}, "is no job server of Ray"),
+    "Ray with a token": (401, {"/api/authentication_mode": {"authentication_mode": "token"}}, "wants another token"),
+    "Ray with another token": (403, {"/api/authentication_mode": {"authentication_mode": "token"}}, "another token"),
+    "one that never answers": (None, {}, "no Ray job server answers"),
+}
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_who_answers_is_told_by_what_it_is(name, state, monkeypatch):
+    """Ray's own client against a port that holds something."""
+    status, pages, words = ANSWERS[name]
+    over = threading.Event()
+
+    class Answer(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            if status is None:
+                over.wait(20)
+                return
+            self.send_response(200 if self.path in pages else status)
+            self.end_headers()
+            self.wfile.write(json.dumps(pages.get(self.path, "401 or 404")).encode())
+
+        def log_message(self, *arguments):
+            pass
+
+    monkeypatch.setattr(connecting, "ANSWER_SECONDS", 0.5)
+    for variable in ("RAY_AUTH_MODE", "RAY_API_SERVER_ADDRESS"):
+        monkeypatch.setenv(variable, "")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        with pytest.raises(InputError, match=words):
+            connect(state, f"http://127.0.0.1:{server.server_port}")
+        over.set()
+        server.shutdown()
+        thread.join()

@@ -9,6 +9,7 @@ import sys
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from ray.exceptions import AuthenticationError
 
 from distlandscape.errors import InputError
 from distlandscape.record.run import Run
@@ -97,7 +98,8 @@ def test_jobs_newest_first_without_those_nobody_submitted(client, jobs):
     ("error", "kind", "words"),
     [
         (ConnectionError("refused"), InputError, "no Ray job server answers"),
-        (RuntimeError("Request failed with status code 401"), InputError, "RAY_AUTH_TOKEN_PATH"),
+        (AuthenticationError("whatever it says"), InputError, "RAY_AUTH_TOKEN_PATH"),
+        (RuntimeError("no 404 of a job, port 4010, does not exist"), RuntimeError, "failed: no 404 of a job"),
         (RuntimeError("status code 500: at https://me:secret@host/x"), RuntimeError, "failed: status code 500"),
     ],
 )

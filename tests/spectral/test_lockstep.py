@@ -13,7 +13,8 @@ from distlandscape.spectral import lockstep, spectral_density, top_eigenpairs
 from distlandscape.spectral.driver import TensorSpace
 from distlandscape.spectral.journal import Recurrence
 from distlandscape.spectral.space import Basis, Space
-from tests.spectral.helpers import DTYPES, Array, Dense, MemoryJournal, Stop, nothing_known, rotated, spaces
+from distlandscape.spectral.stopping import FLOOR
+from tests.spectral.helpers import DTYPES, Array, Dense, MemoryJournal, Stop, eps, nothing_known, rotated, spaces
 
 BULK = np.linspace(-1, 1, 150)
 VALUES = np.concatenate([BULK, [5.0, 8.0, -6.0]])
@@ -111,9 +112,21 @@ def test_the_error_of_two_draws_is_half_their_distance() -> None:
         exact = share * wasserstein_distance(a, b, u, v) / 2 / (density.nodes[-1] - density.nodes[0])
         assert density.error() == pytest.approx(exact, rel=1e-9)
     assert np.isnan(spectral_density(operator, 1, 15).error())
-    assert spectral_density(Dense(3 * np.eye(9)), 4, 5).error() == 0
     everything = top_eigenpairs(Dense(rotated([1.0, 2.0])), 2, 1e-8)
     assert spectral_density(Dense(rotated([1.0, 2.0])), 2, 5, known=everything).error() == 0
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("rotate", [False, True])
+def test_a_range_at_rounding_level_counts_as_zero(rotate: bool, dtype: torch.dtype) -> None:
+    """Nodes of 3·I lie within rounding of 3, some processors' on both sides of it: nothing is left to scatter."""
+    density = spectral_density(Dense(rotated(np.full(9, 3.0)) if rotate else 3 * np.eye(9), dtype=dtype), 4, 5)
+    assert density.error() == 0
+    assert np.ptp(density.nodes) == 0
+    assert density.nodes[0] == pytest.approx(3, rel=FLOOR * eps(dtype))
+    # A hundred times what counts as rounding is a range.
+    apart = spectral_density(Dense(rotated(np.linspace(3, 3 * (1 + 100 * FLOOR * eps(dtype)), 9)), dtype=dtype), 4, 5)
+    assert np.ptp(apart.nodes) > 0
 
 
 def test_the_error_is_the_distance_that_is_there() -> None:

@@ -304,12 +304,13 @@ def test_a_kind_is_chosen_for_a_dimension_and_not_for_a_pack():
 
 
 def test_words_of_a_crossing_outside_what_was_tried():
-    inside = {"value": 127.2, "low": 121.0, "high": 140.6, "below": 118, "at": 127}
+    inside = {"value": 127.2, "low": 121.0, "high": 140.6, "below": 118, "at": 127, "threshold": 0.8}
     assert crossing_words(inside) == "127 (121 to 141)"
     assert crossing_words({**inside, "low": None}) == "127 (less than was tried to 141)"
     assert crossing_words({**inside, "high": None}) == "127 (121 to more than was tried)"
     assert crossing_words({**inside, "below": None, "low": None}) == "at most 127, the smallest tried"
     assert crossing_words({**inside, "value": None, "below": None, "at": None}) == "none that was tried"
+    assert crossing_words({**inside, "threshold": None}) == "nothing to reach"
 
 
 @pytest.mark.usefixtures("numbers_only")

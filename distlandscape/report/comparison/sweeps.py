@@ -24,8 +24,8 @@ def dimensions(views: Sequence[RunView]) -> Overlay | None:
         log = quantity == "loss" and all_positive(found)
         panels.append(Panel("", label, "dimension of the plane d", found, "log", y_log=log, y_range=limits))
     caption = (
-        "Accuracy and loss on held-out samples, and the share of trainings that reach their threshold, by the dimension"
-        " of the plane; bars are 95 % intervals.",
+        "Accuracy and loss on held-out samples (with hyperplane.evaluate_on=train, on those trained on), and the share"
+        " of trainings that reach their threshold, by the dimension of the plane; bars are 95 % intervals.",
         "Thresholds are each run's own. The intervals of means resample few seeds and are too narrow for that.",
     )
     return overlay("dimensions", "Training in planes", caption, panels)

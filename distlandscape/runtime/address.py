@@ -1,0 +1,193 @@
+"""Which Ray this process belongs to, and whether it answers; looked at before anything is started or joined."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import ipaddress
+import os
+import socket
+import urllib.parse
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from distlandscape.errors import InputError
+
+ADDRESS, JOB, AUTH_MODE = "RAY_ADDRESS", "RAY_JOB_CONFIG_JSON_ENV_VAR", "RAY_AUTH_MODE"
+SET_BY_RAY = (AUTH_MODE, "PYTHONBREAKPOINT", "RAY_CLIENT_MODE")
+CONNECT_SECONDS, ANSWER_SECONDS = 5.0, 10.0  # Ray's own client tries a dead address for 40 s
+LOCAL = f"or unset {ADDRESS} to compute on a Ray of this process alone"
+
+
+def named() -> str | None:
+    """What the environment names: None for a local Ray, "auto", or HOST:PORT of a cluster.
+
+    Raises:
+        InputError: RAY_ADDRESS is an address of something else, or none.
+    """
+    value = os.environ.get(ADDRESS, "").strip()
+    if not value:
+        return "auto" if JOB in os.environ else None
+    if value == "local":
+        return None
+    if value == "auto":
+        return value
+    scheme, separator, rest = value.rpartition("://")
+    try:
+        parts = urllib.parse.urlsplit(f"//{rest}")
+        where = f"{parts.hostname}:{parts.port}" if parts.hostname and parts.port else None
+    except ValueError:  # a port that is no number
+        where = None
+    if scheme in ("http", "https"):
+        url = f"{scheme}://{where or 'HOST:PORT'}"
+        raise InputError(
+            f"{ADDRESS} is {url}, where Ray's Jobs API answers; hand the study over with distlandscape submit --address"
+            f" {url}, set {ADDRESS} to HOST:PORT of the cluster's GCS (usually port 6379), {LOCAL}"
+        )
+    if separator:
+        raise InputError(
+            f"{ADDRESS} begins with {scheme}://, and a pool cannot compute through a Ray Client; on a machine of the"
+            f" cluster set it to HOST:PORT of the GCS (usually port 6379), {LOCAL}"
+        )
+    if where is None:
+        raise InputError(
+            f"{ADDRESS} is {value[:80]!r}, which is neither HOST:PORT, auto nor local; correct it, {LOCAL}"
+        )
+    return rest
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A Ray that answers.
+
+    Attributes:
+        address: HOST:PORT of its GCS.
+        on_loopback: whether its node on this machine is reached by this machine alone; Ray itself takes 127.0.0.1 for
+            the machine's address on the network, where nobody listens then.
+    """
+
+    address: str
+    on_loopback: bool
+
+
+def find() -> Cluster | None:
+    """The Ray to join, which answers and lets us in; None: a local one is to be started.
+
+    Raises:
+        InputError: a cluster is named and does not answer within seconds, wants another token, or this machine is none
+            of its nodes.
+    """
+    address = named()
+    if address is None:
+        return None
+    if address == "auto":
+        address = _running()
+    _require_listener(address)
+    return Cluster(address, ipaddress.ip_address(_node_here(address, _alive_nodes(address))).is_loopback)
+
+
+@contextlib.contextmanager
+def environment(changes: Mapping[str, str | None]) -> Iterator[None]:
+    """Change variables of the environment for a while; None takes one out."""
+    before = {name: os.environ.get(name) for name in changes}
+    _set(changes)
+    try:
+        yield
+    finally:
+        _set(before)
+
+
+@contextlib.contextmanager
+def own_environment() -> Iterator[None]:
+    """Undo afterwards what Ray sets in this process's environment: another server must not be sent its token."""
+    before = {name: os.environ.get(name) for name in SET_BY_RAY}
+    try:
+        yield
+    finally:
+        told = os.environ.get(AUTH_MODE) == before[AUTH_MODE]
+        _set(before)
+        if not told:
+            _untyped("ray._raylet").Config.initialize("")
+
+
+def _set(values: Mapping[str, str | None]) -> None:
+    for name, value in values.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+
+
+def _running() -> str:
+    """HOST:PORT of the Ray that runs on this machine, as Ray finds it, with its token where there is one."""
+    services, raylet = _untyped("ray._private.services"), _untyped("ray._raylet")
+    services.find_gcs_addresses.cache_clear()
+    try:
+        with environment({ADDRESS: None}):
+            found: str = services.get_ray_address_from_environment("auto", None)
+    except ConnectionError:
+        raise InputError(
+            f"{ADDRESS} is auto, but no Ray runs on this machine; start one (ray start --head, or distlandscape up and"
+            f" submit), name its HOST:PORT, {LOCAL}"
+        ) from None
+    if AUTH_MODE not in os.environ and raylet.AuthenticationTokenLoader.instance().has_token(ignore_auth_mode=True):
+        os.environ[AUTH_MODE] = "token"  # as ray.init("auto") does, and for no address that was spelled out
+        raylet.Config.initialize("")
+    return found
+
+
+def _require_listener(address: str) -> None:
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
+    except OSError as error:
+        raise InputError(
+            f"no Ray answers at {address} ({error.strerror or error}), which {ADDRESS} means; start that cluster,"
+            f" correct the address, {LOCAL}"
+        ) from None
+
+
+def _alive_nodes(address: str) -> dict[str, str]:
+    """Id and address of each living node, asked from the cluster's GCS once."""
+    from ray.exceptions import AuthenticationError
+
+    grpc, messages = _untyped("grpc"), _untyped("ray.core.generated.gcs_service_pb2")
+    channel = _untyped("ray._private.gcs_utils").create_gcs_channel(address)
+    service = _untyped("ray.core.generated.gcs_service_pb2_grpc").NodeInfoGcsServiceStub(channel)
+    refused = InputError(
+        f"the Ray at {address} wants another token; set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH to the file with"
+        f" its token, {LOCAL}"
+    )
+    try:
+        answer = service.GetAllNodeInfo(messages.GetAllNodeInfoRequest(), timeout=ANSWER_SECONDS)
+    except AuthenticationError:  # there is no token to send
+        raise refused from None
+    except grpc.RpcError as error:
+        if error.code() in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED):
+            raise refused from None
+        raise InputError(
+            f"something listens at {address}, which {ADDRESS} means, but does not answer as Ray's GCS does"
+            f" ({error.code().name}); correct the address (its port is usually 6379), {LOCAL}"
+        ) from None
+    finally:
+        channel.close()
+    alive = _untyped("ray.core.generated.gcs_pb2").GcsNodeInfo.ALIVE
+    return {node.node_id.hex(): node.node_manager_address for node in answer.node_info_list if node.state == alive}
+
+
+def _node_here(address: str, alive: Mapping[str, str]) -> str:
+    """Address of the cluster's node on this machine: a driver needs one, and Ray would look for it for a minute."""
+    here = _untyped("ray._private.services").find_node_ids()
+    for node, where in alive.items():
+        if node in here:
+            return where
+    raise InputError(
+        f"the Ray at {address} answers, but no node of it runs on this machine; add it (ray start --address={address}),"
+        f" hand the study over with distlandscape submit, {LOCAL}"
+    )
+
+
+def _untyped(name: str) -> Any:
+    """A module that publishes no types of what is used of it."""
+    return importlib.import_module(name)
