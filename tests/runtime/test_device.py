@@ -12,7 +12,7 @@ import torch
 
 from distlandscape.errors import GenerationLost, InputError, WorkerFailure
 from distlandscape.objective.failures import is_out_of_memory
-from distlandscape.runtime import Hessian, LocalRunner, Pool, device, local
+from distlandscape.runtime import Hessian, LocalRunner, Pool, device, local, session
 from tests.runtime import block_functions
 
 
@@ -48,9 +48,8 @@ def test_a_real_worker_without_a_gpu_does_not_take_one(store):
 REFUSED = """
 import ray
 from distlandscape.errors import InputError
-from distlandscape.runtime import Pool, session
+from distlandscape.runtime import Pool
 
-session._stay_on_loopback()
 ray.init(address="local", num_cpus=2, num_gpus=1, include_dashboard=False, log_to_driver=False)
 try:
     with Pool(1, gpus_per_worker=1):
@@ -64,7 +63,7 @@ except InputError as error:
 @pytest.mark.skipif(torch.cuda.is_available(), reason="the GPU of this machine can be used")
 def test_a_reserved_gpu_that_torch_cannot_use_is_an_error():
     """A machine that says it has a GPU, and a torch that has none: one sentence, not workers that die."""
-    environment = os.environ | {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+    environment = os.environ | {session.LOOPBACK: "0"}
     environment.pop("RAY_ADDRESS", None)
     done = subprocess.run(
         [sys.executable, "-c", REFUSED], capture_output=True, text=True, timeout=120, env=environment, check=True
