@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 OPERATIONS = ("matmul", "conv", "rnn")
+AUTOCASTS = ("cpu", "cuda")
 REDUCED = ("tf32", "bf16")  # ten and seven bits of mantissa leave no residual below 10⁻³ of ‖H‖
 _get: Any = torch._C._get_fp32_precision_getter  # torch.backends.mkldnn.fp32_precision, in public, sets another switch
 _set: Any = torch._C._set_fp32_precision_setter
@@ -28,10 +29,12 @@ def measuring(device: torch.device, dtype: torch.dtype, threads: int | None = No
         threads: torch threads; None leaves them.
     """
     with contextlib.ExitStack() as stack:
-        stack.enter_context(torch.inference_mode(False))
-        stack.enter_context(torch.enable_grad())
-        for kind in {device.type, "cpu"}:
-            if _autocasts(kind):
+        if torch.is_inference_mode_enabled():
+            stack.enter_context(torch.inference_mode(False))
+        if not torch.is_grad_enabled():
+            stack.enter_context(torch.enable_grad())
+        for kind in AUTOCASTS:
+            if torch.is_autocast_enabled(kind):
                 stack.enter_context(torch.autocast(kind, enabled=False))
         if torch.get_default_device() != device:
             stack.enter_context(device)
@@ -71,10 +74,6 @@ def full_precision(device: torch.device) -> Iterator[None]:
     finally:
         for backend in reversed(backends):
             _leave(backend)
-
-
-def _autocasts(kind: str) -> bool:
-    return torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
 
 
 def _enter(backend: str) -> None:

@@ -15,7 +15,7 @@ from distlandscape.curvature.product import Product
 from distlandscape.data.blocks import Samples, block_bounds
 from distlandscape.errors import InputError, OutOfMemory, WorkerFailure
 from distlandscape.objective import Batch, Objective
-from distlandscape.objective.failures import is_out_of_memory
+from distlandscape.objective.failures import brief, is_out_of_memory
 from distlandscape.objective.switches import measuring
 from distlandscape.runtime.device import is_lost
 from distlandscape.runtime.kept import Kept
@@ -149,7 +149,13 @@ class Evaluator:
                 raise PeerFailed("another worker failed in this pass")
             try:
                 part = self._part(objective, function, arrays, block, start, (x, y))
+                total = self._added(total, part)
             except (MemoryError, RuntimeError) as error:
+                if "torch.use_deterministic_algorithms" in str(error):
+                    raise InputError(
+                        f"an operation of the model has no deterministic kernel on this device ({brief(error)}); call"
+                        " torch.use_deterministic_algorithms(True, warn_only=True) or replace the operation"
+                    ) from error
                 if not is_out_of_memory(error):
                     raise
                 samples = min(self.micro_batch, len(x) - start)
@@ -159,13 +165,6 @@ class Evaluator:
                 if cause is not None and is_lost(self.device):  # a device at fault, not the model that ran there
                     raise cause from None
                 raise
-            if total is None:
-                total = self._buffers(part)
-                for tensor, value in zip(total, part, strict=True):
-                    tensor.copy_(value)
-            else:
-                for tensor, value in zip(total, part, strict=True):
-                    tensor += self._widened(value)
         assert total is not None, "a block holds at least one sample"
         # A sum is finite only where all it is of are: one number to look at, and one reading pass, a block.
         if isinstance(function, Product) and not torch.stack([t.sum() for t in total]).isfinite().all():
@@ -208,6 +207,17 @@ class Evaluator:
             f"a product with the operator is not finite in block {block}, micro-batch of samples {first}…{last - 1};"
             " look at the weights and these samples, and for a square root, norm or logarithm at 0 in model or loss"
         )
+
+    def _added(self, total: Totals | None, part: Totals) -> Totals:
+        """The sums of a block so far, with those of one more micro-batch."""
+        if total is None:
+            total = self._buffers(part)
+            for tensor, value in zip(total, part, strict=True):
+                tensor.copy_(value)
+        else:
+            for tensor, value in zip(total, part, strict=True):
+                tensor += self._widened(value)
+        return total
 
     def _buffers(self, like: Totals) -> Totals:
         for index, buffers in enumerate(self._free):

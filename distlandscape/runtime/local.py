@@ -11,7 +11,7 @@ from distlandscape.display import counted
 from distlandscape.errors import InputError, OutOfMemory, WorkerFailure
 from distlandscape.objective import Objective
 from distlandscape.objective.failures import brief
-from distlandscape.objective.switches import using_threads
+from distlandscape.objective.switches import full_precision, using_threads
 from distlandscape.runtime.device import default_device, is_lost
 from distlandscape.runtime.evaluate import BlockFunction, Evaluator, Sums, halved
 from distlandscape.runtime.plan import ProductPlan
@@ -98,7 +98,7 @@ class LocalRunner:
         """See Runner.map_tasks."""
         results = []
         for index, item in enumerate(items):
-            with using_threads(self._evaluator.threads):
+            with using_threads(self._evaluator.threads), full_precision(self._evaluator.device):
                 results.append(function(item))
             if done is not None:
                 done(index, results[-1])

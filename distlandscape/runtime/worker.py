@@ -15,6 +15,7 @@ import torch
 
 from distlandscape.errors import InputError
 from distlandscape.objective import Objective
+from distlandscape.objective.switches import full_precision
 from distlandscape.runtime.device import default_device, is_lost
 from distlandscape.runtime.evaluate import BlockFunction, Evaluator, Sums
 from distlandscape.runtime.group import Membership
@@ -103,7 +104,7 @@ class BlockWorker:
     def call(self, function: Callable[[Any], Any], item: Any) -> Any:
         """One task of map_tasks."""
         torch.set_num_threads(self._threads)
-        with self._ended_by_faults():
+        with self._ended_by_faults(), full_precision(self._evaluator.device):
             return function(item)
 
     @contextlib.contextmanager

@@ -8,6 +8,7 @@ from pathlib import Path
 from distlandscape.config import RunConfig
 from distlandscape.errors import InputError
 from distlandscape.objective import Objective
+from distlandscape.objective.switches import full_precision
 from distlandscape.record.run import Run, Stage
 from distlandscape.runtime.device import default_device
 from distlandscape.studies.progress import Progress
@@ -53,23 +54,25 @@ def trained_checkpoints(
     if run.stage("train") is None:
         progress.update(f"training for {steps} steps")
         progress.plan(steps - steps_trained(run))
+        device = default_device()
         try:
-            train(
-                objective,
-                steps=steps,
-                seed=t.seed,
-                learning_rate=t.learning_rate,
-                momentum=t.momentum,
-                batch_size=t.batch_size,
-                keep_at=keep_at,
-                keep=record.keep,
-                report=report,
-                optimizer=t.optimizer,
-                schedule=t.schedule,
-                warmup_steps=t.warmup_steps,
-                device=default_device(),
-                journal=record,
-            )
+            with full_precision(device):
+                train(
+                    objective,
+                    steps=steps,
+                    seed=t.seed,
+                    learning_rate=t.learning_rate,
+                    momentum=t.momentum,
+                    batch_size=t.batch_size,
+                    keep_at=keep_at,
+                    keep=record.keep,
+                    report=report,
+                    optimizer=t.optimizer,
+                    schedule=t.schedule,
+                    warmup_steps=t.warmup_steps,
+                    device=device,
+                    journal=record,
+                )
         finally:
             record.write_curve()  # a training that diverged shows how
         run.commit_stage("train", Stage({}, {"steps": keep_at}))

@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from distlandscape.errors import GenerationLost, InputError, WorkerFailure
+from distlandscape.objective import Objective
 from distlandscape.objective.failures import is_out_of_memory
-from distlandscape.runtime import Hessian, LocalRunner, Pool, device, local
+from distlandscape.runtime import Hessian, LocalRunner, Pool, device, local, session
 from tests.runtime import block_functions
 
 
@@ -48,9 +49,8 @@ def test_a_real_worker_without_a_gpu_does_not_take_one(store):
 REFUSED = """
 import ray
 from distlandscape.errors import InputError
-from distlandscape.runtime import Pool, session
+from distlandscape.runtime import Pool
 
-session._stay_on_loopback()
 ray.init(address="local", num_cpus=2, num_gpus=1, include_dashboard=False, log_to_driver=False)
 try:
     with Pool(1, gpus_per_worker=1):
@@ -64,7 +64,7 @@ except InputError as error:
 @pytest.mark.skipif(torch.cuda.is_available(), reason="the GPU of this machine can be used")
 def test_a_reserved_gpu_that_torch_cannot_use_is_an_error():
     """A machine that says it has a GPU, and a torch that has none: one sentence, not workers that die."""
-    environment = os.environ | {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+    environment = os.environ | {session.LOOPBACK: "0"}
     environment.pop("RAY_ADDRESS", None)
     done = subprocess.run(
         [sys.executable, "-c", REFUSED], capture_output=True, text=True, timeout=120, env=environment, check=True
@@ -193,3 +193,48 @@ def test_a_device_fault_ends_the_worker_and_not_the_run(objective, transport, tm
         assert len(pool.pids) == 2
     assert len(events) == 1
     assert "was lost" in events[0]
+
+
+class Puts(torch.nn.Linear):
+    """``put_`` has no deterministic kernel, on no device."""
+
+    def forward(self, x):
+        z = super().forward(x)
+        return torch.zeros_like(z).put_(torch.arange(z.numel()).view_as(z), z)
+
+
+def test_an_operation_without_a_deterministic_kernel_is_one_sentence():
+    rng = np.random.default_rng(0)
+    made = Objective(Puts(4, 3), (rng.standard_normal((20, 4)), rng.integers(0, 3, 20)))
+    H = Hessian(made)
+
+    def late(objective, batch):
+        raise RuntimeError(
+            "upsample does not have a deterministic implementation, but you set"
+            " 'torch.use_deterministic_algorithms(True)'."
+        )
+
+    with pytest.raises(InputError, match="no deterministic kernel"):
+        H.runner.map_blocks(made, late)
+    torch.use_deterministic_algorithms(True)
+    try:
+        with pytest.raises(InputError, match="deterministic"):
+            H @ np.ones(made.parameters)
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
+def test_memory_that_runs_out_where_sums_are_added_counts_as_the_micro_batchs(objective, monkeypatch):
+    runner = LocalRunner(micro_batch=8, on_event=lambda text: None)
+    expected = runner.map_blocks(objective, block_functions.count_samples)
+    plain, calls = runner._evaluator._buffers, []
+
+    def lacks(like):
+        calls.append(like)
+        if len(calls) == 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return plain(like)
+
+    monkeypatch.setattr(runner._evaluator, "_buffers", lacks)
+    assert np.array_equal(runner.map_blocks(objective, block_functions.count_samples), expected)
+    assert runner.micro_batch == 4

@@ -250,3 +250,11 @@ def test_threads_are_those_of_the_pass(objective):
     assert set(seen) == {3}
     assert runner.threads == 3
     assert torch.get_num_threads() == 1
+
+
+def test_tasks_keep_full_precision_too():
+    """Trainings of a sweep: their record says float32."""
+    with SITUATIONS["all in bfloat16"]():
+        (seen,) = LocalRunner().map_tasks(lambda item: get("mkldnn", "matmul"), [0])
+        assert get("mkldnn", "matmul") == "bf16"
+    assert seen == "ieee"
