@@ -305,8 +305,8 @@ CASES = {
     # class geometry
     "clustering of a regression": (classes("clustering", "objective.loss=mse"), "set objective.loss=cross_entropy"),
     "hierarchy of a regression": (classes("hierarchy", "objective.loss=mse"), "the loss is not cross_entropy"),
-    "clustering of one logit": (classes("clustering", "data.path=one_class.npz", ONE_LOGIT), "cross_entropy is 0 for all"),
-    "hierarchy of one logit": (classes("hierarchy", "data.path=one_class.npz", ONE_LOGIT), "cross_entropy is 0 for all"),
+    "clustering of one logit": (classes("clustering", "data.path=one_class.npz", ONE_LOGIT), "cross_entropy is 0"),
+    "hierarchy of one logit": (classes("hierarchy", "data.path=one_class.npz", ONE_LOGIT), "cross_entropy is 0"),
     "clustering without a class": (classes("clustering", "data.path=one_class.npz"), "of class 1 there are fewer"),
     "one sample of a class": (classes("clustering", "data.path=lonely.npz"), "of class 2 there are fewer"),
     "hierarchy of a lonely sample": (
