@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 import time
 from collections.abc import Callable
 from types import TracebackType
@@ -12,8 +11,18 @@ from typing import Any
 from rich.console import Console
 from rich.status import Status
 
+from distlandscape.errors import Interrupted
+
 PLAIN_SECONDS = 5.0
 TOLD_SECONDS = 2.0
+
+
+class _Console(Console):
+    """A console whose reader may end first (``2>&1 | head``): the run is marked as interrupted, and can be resumed."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True  # for what is still said as the run ends
+        raise Interrupted("nobody reads any more what is told")
 
 
 class Progress:
@@ -33,7 +42,7 @@ class Progress:
     def __init__(self, tell: Callable[[dict[str, Any]], object] = lambda now: None) -> None:
         self.workers: Callable[[], int | None] = lambda: None
         self._tell, self._told = tell, -math.inf
-        self._console = Console(stderr=True, highlight=False)
+        self._console = _Console(stderr=True, highlight=False)
         self._status: Status | None = None
         self._began = self._shown = time.monotonic()
         self._planned = self._done = self._part = 0.0
@@ -85,7 +94,7 @@ class Progress:
             self._status.update(line)
         elif now - self._shown >= PLAIN_SECONDS:
             self._shown = now
-            print(line, file=sys.stderr, flush=True)  # noqa: T201
+            self.say(line)
 
     def _tell_of(self, text: str, now: float) -> None:
         self._told = now

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
 import pytest
 
+from distlandscape.errors import Interrupted
 from distlandscape.studies import progress as module
 from distlandscape.studies.progress import Progress
 
@@ -59,3 +63,19 @@ def test_who_looks_on_is_told_at_most_every_two_seconds(clock):
     assert [now["now"] for now in told] == ["step 0", "step 2", "step 4", "step 5"], "and once more at the end"
     assert told[-2] == {"now": "step 4", "done": 5.0, "planned": 40, "left": 28.0, "workers": 3}
     assert told[-1]["done"] == 6
+
+
+def test_a_reader_that_ends_first_interrupts_the_run_once(clock, monkeypatch):
+    """As in ``distlandscape spectrum 2>&1 | head -1``: the run can be resumed, and its end is written in silence."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w", buffering=1) as closed:
+        monkeypatch.setattr(sys, "stderr", closed)
+        progress = Progress()
+        clock[0] = 100.0
+        with pytest.raises(Interrupted, match="nobody reads"):
+            progress.update("working")
+        progress.say("the run can be resumed")
+        nowhere = os.open(os.devnull, os.O_WRONLY)  # for what is left in the buffer
+        os.dup2(nowhere, writing)
+        os.close(nowhere)
