@@ -177,6 +177,29 @@ def test_with_weights_that_do_not_fit(data, change, message):
     assert "\n" not in str(caught.value)
 
 
+def test_with_weights_of_a_file_and_of_a_wrapped_model(data, tmp_path):
+    model, other = (build_model("mlp", SHAPE, C, {"hidden": [4]}, seed=seed) for seed in (0, 1))
+    objective = dl.Objective(model, data)
+    expected = objective.with_weights(other.state_dict()).theta
+    torch.save(other.state_dict(), tmp_path / "weights.pt")
+    averaged = torch.optim.swa_utils.AveragedModel(nn.DataParallel(other))
+    for given in (tmp_path / "weights.pt", str(tmp_path / "weights.pt"), averaged.state_dict()):
+        assert torch.equal(objective.with_weights(given).theta, expected)
+    for wrong in (tmp_path / "absent.pt", {**other.state_dict(), "1.bias": 3}):
+        with pytest.raises(dl.InputError):
+            objective.with_weights(wrong)
+
+
+def test_with_data_of_arrays(data):
+    objective = dl.Objective(build_model("mlp", SHAPE, C, {}, seed=0), data, dtype=torch.float64)
+    x, y = samples(SHAPE, C, n=9, seed=5)
+    assert torch.equal(
+        dl.gradient(objective.with_data((x, y))), dl.gradient(objective.with_data(BlockStore.from_arrays(x, y)))
+    )
+    with pytest.raises(dl.InputError, match="samples of shape"):
+        objective.with_data((x[:, :1], y))
+
+
 def test_shared_modules_stay_shared(data):
     """The model of the objective is not changed by being differentiated, whatever is registered twice."""
     layer = nn.Linear(32, 32)

@@ -59,10 +59,11 @@ def require_forward_mode(objective: Objective, product: Product, *arguments: Any
     (exact,) = product(objective, batch, v_1P, *arguments)
     try:
         (found,) = product.forward(objective, batch, v_1P, *arguments)
-    except (NotImplementedError, RuntimeError) as error:
+    except (NotImplementedError, RuntimeError, InputError) as error:
+        reason = error.__cause__ if isinstance(error, InputError) and error.__cause__ else error
         raise InputError(
             "the model or loss uses an operation without forward derivatives"
-            f" ({str(error).splitlines()[0][:120]}); choose product 'kept' instead of 'forward_over_reverse'"
+            f" ({str(reason).splitlines()[0][:120]}); choose product 'kept' instead of 'forward_over_reverse'"
         ) from error
     off, size = float((found - exact).double().norm()), float(exact.double().norm())
     if off > TOLERANCE[objective.dtype] * size:

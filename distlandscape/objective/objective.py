@@ -19,10 +19,11 @@ from distlandscape.data.blocks import BlockStore, Samples
 from distlandscape.display import counted
 from distlandscape.errors import InputError
 from distlandscape.models.weights import load_weights, weights_sha256
+from distlandscape.models.weights_names import match
 from distlandscape.objective import norms
 from distlandscape.objective.checks import Habits, find_habits
 from distlandscape.objective.failures import told
-from distlandscape.objective.forward_pass import forward_pass
+from distlandscape.objective.forward_pass import forward_pass, has_weight_norm
 from distlandscape.objective.given_data import block_store
 from distlandscape.objective.losses import Loss, TheirLoss, mse, resolve_loss
 from distlandscape.objective.parameters import places, selected
@@ -95,6 +96,7 @@ class Objective:
         self.frozen = 0 if parameters is not None else sum(p.numel() for p in self.model.parameters()) - self.parameters
         self.model.requires_grad_(False)
         self._places = places(self.model)
+        self._weight_norm = has_weight_norm(self.model)
         self.habits = Habits()
         self._statistics: Tensor | None = None
         if norm == "batch" and norms.fix_statistics(self.model):
@@ -158,6 +160,8 @@ class Objective:
     def with_weights(self, state: Mapping[str, Tensor] | str | Path) -> Objective:
         """The same objective at other weights and buffers, given as a state dict, or as a file that holds one.
 
+        Names that wrappers and prefixes changed are understood, see ``load_weights``.
+
         Raises:
             InputError: no file, names or shapes that do not fit, NaN or inf.
         """
@@ -165,10 +169,20 @@ class Objective:
         other.model = detached_copy(self.model)
         if isinstance(state, (str, Path)):
             load_weights(other.model, state)
-            other._take_theta()
-            return other
-        with told("the weights do not fit the model", "give weights of this model"):
-            other.model.load_state_dict(dict(state))
+        else:
+            own, given = other.model.state_dict(), dict[str, Any](state)
+            for name, value in given.items():
+                if not isinstance(value, Tensor):
+                    raise InputError(f"the weights hold {name!r}, which is no tensor; give a state dict")
+            found = match(state, own)
+            if not found.fits(own):
+                raise InputError(
+                    f"the weights do not fit the model: the state dict {found.misfit(own)}; give weights of this model"
+                )
+            for name, value in found.state.items():
+                if value.is_complex() and not own[name].is_complex():
+                    raise InputError(f"the weights hold complex numbers for {name!r}; give weights of this model")
+            other.model.load_state_dict(found.state)
         other._take_theta()
         return other
 
@@ -252,7 +266,7 @@ class Objective:
             x = torch.cat([self._statistics.to(x.device), x])
         elif habits.writes:
             x = x.clone()
-        with forward_pass(), torch.set_grad_enabled(torch.is_grad_enabled() or habits.needs_gradients):
+        with forward_pass(self._weight_norm), torch.set_grad_enabled(torch.is_grad_enabled() or habits.needs_gradients):
             out: Any = functional_call(self.model, tensors, (x,), tie_weights=False)
         out = getattr(out, "logits", out)
         return out[fixed:] if fixed else out

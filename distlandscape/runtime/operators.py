@@ -16,7 +16,7 @@ from torch import Tensor
 
 from distlandscape.curvature import fisher_products, gauss_newton_products, hessian_products, residual_products
 from distlandscape.curvature.fisher import LABELS
-from distlandscape.curvature.missing import require_second_derivative
+from distlandscape.curvature.second_order_check import require_second_derivative
 from distlandscape.errors import InputError
 from distlandscape.objective import Objective
 from distlandscape.objective.switches import measuring

@@ -241,6 +241,44 @@ def frozen(model, *names):
     return model
 
 
+class PlainWeightNorm(nn.Module):
+    """A linear layer of weights g v/|v|, by operations whose second derivatives are right: torch's own are not."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.bias = layer.bias
+        self.g, self.v = nn.Parameter(layer.weight.detach().norm(dim=1, keepdim=True)), layer.weight
+
+    def forward(self, x):
+        return nn.functional.linear(x, self.g * self.v / self.v.norm(dim=1, keepdim=True), self.bias)
+
+
+def plain_weight_normed():
+    return nn.Sequential(PlainWeightNorm(seeded(nn.Linear, 5, 4)), nn.Tanh(), seeded(nn.Linear, 4, C))
+
+
+class WrongTwice(torch.autograd.Function):
+    """Its backward is right, and treats as a constant what is none."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.slope = 3 * x.detach() ** 2
+        return x**3
+
+    @staticmethod
+    def backward(ctx, g):
+        return g * ctx.slope
+
+
+class WronglyCubed(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.c = nn.Linear(5, 4), nn.Linear(4, C)
+
+    def forward(self, x):
+        return self.c(WrongTwice.apply(self.a(x)))
+
+
 def weight_normed():
     return nn.Sequential(quiet(torch.nn.utils.weight_norm, seeded(nn.Linear, 5, 4)), nn.Tanh(), seeded(nn.Linear, 4, C))
 
@@ -341,13 +379,20 @@ ROWS = {
         nn.Sequential(nn.LazyLinear(4), nn.Linear(4, C)), (X, Y), sentence="has no size yet.*run the model"
     ),
     "meta device": Row(meta(), (X, Y), sentence="meta device"),
-    "weight_norm, legacy": Row(weight_normed(), (X, Y)),
-    "weight_norm, legacy, after a step": Row(trained(weight_normed(), X), (X, Y), plain=weight_normed()),
+    "weight_norm, legacy": Row(weight_normed(), (X, Y), plain=plain_weight_normed()),
+    "weight_norm, legacy, after a step": Row(trained(weight_normed(), X), (X, Y), plain=plain_weight_normed()),
     "weight_norm": Row(
         nn.Sequential(
             nn.utils.parametrizations.weight_norm(seeded(nn.Linear, 5, 4)), nn.Tanh(), seeded(nn.Linear, 4, C)
         ),
         (X, Y),
+        plain=plain_weight_normed(),
+    ),
+    "wrong second derivative": Row(
+        seeded(WronglyCubed),
+        (X, Y),
+        sentence="not the differences of gradients.*backward of WrongTwice.*FiniteDifferenceHessian",
+        operator=True,
     ),
     "spectral_norm, legacy": Row(spectral_normed(), (X, Y)),
     "spectral_norm": Row(

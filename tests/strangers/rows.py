@@ -68,7 +68,9 @@ class Row:
             mean = self.oracle_loss(getattr(out, "logits", out), y.clone()).mean()
             (gradient,) = torch.autograd.grad(mean, theta, create_graph=True)
             rows = [torch.autograd.grad(g, theta, retain_graph=True)[0] for g in gradient]
-        return gradient.detach(), torch.stack(rows)
+        dense = torch.stack(rows)
+        assert (dense - dense.T).norm() <= 1e-10 * dense.norm(), "the oracle itself is wrong"
+        return gradient.detach(), dense
 
 
 def seeded(make, *arguments, **options):
