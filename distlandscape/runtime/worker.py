@@ -52,7 +52,7 @@ class BlockWorker:
     ) -> list[Sums]:
         """Sums over subtrees; the objective comes as a reference in a list, fetched when ``key`` is new."""
         torch.set_num_threads(self._threads)  # holds for the calling thread only, and actors change theirs
-        self._evaluator.micro_batch = micro_batch
+        self._evaluator.micro_batch, self._evaluator.cancelled = micro_batch, False
         with self._ended_by_faults():
             sums = self._evaluator.subtree_sums(self._hold(key, objective), function, arrays, subtrees)
         self._trim()

@@ -229,11 +229,12 @@ def test_a_rank_that_computes_is_not_lost_with_another(objective, expected, stru
     shared, events = struck
     monkeypatch.setattr(collective, "STRANDED_SECONDS", 0.3)
     H, pids = Hessian(objective, shared), shared.pids
-    arm_worker(shared, 0, "product", "kill", 4, str(tmp_path / "kill"))
-    arm_worker(shared, 1, "product", "pause", 3, str(tmp_path / "pause"))
+    arm_worker(shared, 0, "product", "kill", 1, str(tmp_path / "kill"))
+    arm_worker(shared, 1, "product", "pause", 1, str(tmp_path / "pause"))
     with pytest.raises(GenerationLost, match="worker 0 of the collective transport was lost"):
         whole(H)
     shared.recover()
+    assert shared.map_blocks(objective, block_functions.count_samples)[0] == objective.samples
     assert shared.pids[1:] == pids[1:]
     assert len(events) == 1
     assert whole(H) == expected
