@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from distlandscape.convergence import FLOOR
 from distlandscape.results import Eigenpairs
 from distlandscape.spectral import top_eigenpairs
 from distlandscape.spectral.block import BlockLanczos
@@ -96,6 +97,20 @@ def nothing_known(dim: int) -> Eigenpairs:
     """A pair that has not converged: a density that is given it takes no atoms, and counts every draw."""
     pairs = top_eigenpairs(Dense(np.eye(dim)), 1)
     return replace(pairs, converged=np.zeros(1, dtype=bool))
+
+
+def check_verdicts(pairs: Eigenpairs, e: float, norm: float) -> None:
+    """All converged, but for what float32 cannot tell from zero, and the status says so."""
+    lost = ~pairs.converged
+    if not lost.any():
+        assert pairs.status == "converged"
+        return
+    assert e == eps(torch.float32)
+    sizes = np.abs(pairs.eigenvalues)
+    assert (sizes < pairs.residuals)[lost].all()
+    assert (pairs.residuals[lost] <= FLOOR * e * norm).all()
+    assert f"; {lost.sum()} cannot be told from zero in float32, residual above |eigenvalue|:" in pairs.status
+    assert pairs.status.endswith("measure in float64 (objective.dtype=float64)")
 
 
 def run_block(operator: Any, steps: int, block: int, seed: int = 0, journal: Journal = SILENT) -> BlockLanczos:

@@ -19,8 +19,7 @@ from distlandscape.spectral.lanczos import Lanczos
 from distlandscape.spectral.probes import probe_entries
 from distlandscape.spectral.share import log_share, log_shares, together
 from distlandscape.spectral.sides import ACCEPTED
-from tests.spectral.helpers import DTYPES, Array, Dense, MemoryJournal, eps, rotated, run_lanczos
-from tests.spectral.test_eigenpairs import check_verdicts
+from tests.spectral.helpers import DTYPES, Array, Dense, MemoryJournal, check_verdicts, eps, rotated, run_lanczos
 
 
 def look(
