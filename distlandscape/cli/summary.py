@@ -228,7 +228,8 @@ def _emergence(result: dict[str, Any]) -> list[str]:
 
 
 def _subject(result: dict[str, Any]) -> str:
-    return f"{result['model']} on {result['samples']:,} samples, P = {result['parameters']:,}"
+    left_out = f" ({result['described_parameters']})" if " of " in result["described_parameters"] else ""
+    return f"{result['model']} on {result['samples']:,} samples, P = {result['parameters']:,}{left_out}"
 
 
 def _loss(loss: float, accuracy: float | None) -> str:

@@ -32,7 +32,7 @@ def private_copy(model: Any, dtype: torch.dtype | None) -> nn.Module:
     _require_module(model)
     while (inner := _wrapped(model)) is not None:
         model = inner
-    _require_usable(model)
+    require_usable(model)
     precision = _precision(model, dtype)
     try:
         copied = detached_copy(model)
@@ -41,17 +41,23 @@ def private_copy(model: Any, dtype: torch.dtype | None) -> nn.Module:
             f"the model cannot be copied ({brief(error)}); hold in it what copy.deepcopy can copy"
         ) from error
 
-    def converted(tensor: Tensor) -> Tensor:
-        if tensor.is_complex():  # a buffer; ``to`` would drop its imaginary part
-            return tensor.to(COMPLEX[precision])
-        return tensor.to(precision) if tensor.is_floating_point() else tensor
-
-    whole: Any = copied  # whose method has no types
-    whole._apply(converted)
+    convert(copied, precision)
     for module in copied.modules():
         if isinstance(module, (nn.Embedding, nn.EmbeddingBag)):
             module.sparse = False
     return copied.eval()
+
+
+def convert(model: nn.Module, precision: torch.dtype) -> None:
+    """Bring the numbers of a module to ``precision``, in place; complex buffers keep their imaginary part."""
+
+    def converted(tensor: Tensor) -> Tensor:
+        if tensor.is_complex():  # ``to`` would drop its imaginary part
+            return tensor.to(COMPLEX[precision])
+        return tensor.to(precision) if tensor.is_floating_point() else tensor
+
+    whole: Any = model  # whose method has no types
+    whole._apply(converted)
 
 
 def detached_copy(model: nn.Module) -> nn.Module:
@@ -109,7 +115,8 @@ def _wrapped(module: nn.Module) -> nn.Module | None:
     return None if name is None else module._modules[name]
 
 
-def _require_usable(model: nn.Module) -> None:
+def require_usable(model: nn.Module) -> None:
+    """Raise InputError for a module whose weights are not all here as real numbers, or whose code is not."""
     for name, module in model.named_modules():
         where = f"the layer {name!r}" if name else "the model"
         if isinstance(module, torch.jit.ScriptModule):

@@ -80,13 +80,13 @@ def subject(view: RunView, page: StudyPage) -> str:
 
 def _size(view: RunView) -> list[str]:
     counts = (
-        (view.parameters, "parameter", ""),
         (view.result.get("samples"), "sample", ""),
         (view.classes, "class", "classes"),
         (view.result.get("passes"), "pass over the data", "passes over the data"),
         (view.result.get("workers") or None, "worker", ""),
     )
-    sizes = [counted(int(count), noun, plural) for count, noun, plural in counts if count is not None]
+    sizes = [view.described_parameters] if view.described_parameters else []
+    sizes += [counted(int(count), noun, plural) for count, noun, plural in counts if count is not None]
     sizes += ["in one process"] if view.result.get("workers") == 0 else []
     wall = view.result.get("wall_s")
     return sizes if wall is None else [*sizes, f"{number(float(wall), 3)}\u00a0s"]

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from distlandscape.convergence import FLOOR
+from distlandscape.display import counted
 from distlandscape.record.run import Run
 
 Array = npt.NDArray[np.float64]
@@ -132,6 +133,14 @@ class RunView:
         if self.density is not None and (self.density.draw < 0).any():
             return round(1 / float(self.density.weight[self.density.draw < 0][0]))
         return None
+
+    @property
+    def described_parameters(self) -> str | None:
+        """P in words, with what was left out of it where the run recorded that."""
+        told = self.result.get("described_parameters") or self.identity.get("described_parameters")
+        if told or self.parameters is None:
+            return told
+        return counted(self.parameters, "parameter")
 
     @property
     def classes(self) -> int | None:

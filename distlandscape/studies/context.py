@@ -15,7 +15,7 @@ from distlandscape.errors import GenerationLost
 from distlandscape.models import build_model, load_weights
 from distlandscape.models.temperature import temper
 from distlandscape.objective import Objective
-from distlandscape.objective.private_copy import private_copy
+from distlandscape.objective.private_copy import convert, require_usable
 from distlandscape.record.run import Run, Stage
 from distlandscape.runtime.runner import Runner
 from distlandscape.studies.journal import Renewed, RunJournal
@@ -63,7 +63,8 @@ def build_objective(
     outputs = max(_outputs(config, store) for store in (data, other) if store is not None)  # a split may lack classes
     model = build_model(config.model.name, shape, outputs, config.model.options, config.train.seed)
     o = config.objective
-    model = private_copy(model, DTYPES[o.dtype])  # before the weights come, which would be rounded otherwise
+    require_usable(model)  # before anything is read into it
+    convert(model, DTYPES[o.dtype])  # before the weights come, which would be rounded otherwise
     if config.model.weights is not None:
         load_weights(model, config.model.weights)
     temper(model, temperature)

@@ -13,11 +13,13 @@ from typing import Any
 import numpy as np
 
 from distlandscape.config import RunConfig
+from distlandscape.curvature.logit_gradients import require_logit_gradients
 from distlandscape.data import BlockStore
 from distlandscape.errors import InputError
 from distlandscape.models import load_weights
 from distlandscape.objective import Objective
 from distlandscape.record.run import Run
+from distlandscape.runtime import Hessian
 from distlandscape.runtime.runner import Runner
 from distlandscape.studies.class_samples import require_class_samples
 from distlandscape.studies.goldilocks_measure import point_passes
@@ -35,6 +37,8 @@ def check(config: RunConfig, objective: Objective) -> None:
     """Raise InputError for what cannot be measured or trained."""
     g, t, P = config.goldilocks, config.train, objective.parameters
     require_class_samples(config, objective)
+    Hessian(objective)
+    require_logit_gradients(objective)
     at_radius(objective, scheme_radii(objective)["glorot"])
     if config.data.split == "test":
         raise InputError("data.split=test is for measuring: trainings use the train split and test on the other")

@@ -113,6 +113,7 @@ def check_given(config: RunConfig, objective: Objective) -> None:
         if h.shared_plane:
             raise InputError(f"kind {kind} gives every seed a plane of its own; leave hyperplane.shared_plane out")
     if HESSIAN in h.kinds:
+        Hessian(objective)
         if h.dims is None:
             raise InputError("kind hessian takes passes over the data for each dimension; give small hyperplane.dims")
         if any(h.burn_in) and any(name.endswith("running_mean") for name, _ in objective.model.named_buffers()):

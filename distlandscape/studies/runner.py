@@ -113,7 +113,8 @@ def run_study(study: str, config: RunConfig, out: Path, make_page: MakePage, dra
     if timings is not None:
         identity["tuned"] = timings
     digests = {"data": stores.measured.digest, "config": config.digest()}
-    identity |= {"stores": stores.identity(), "digests": digests, "parameters": objective.parameters}
+    identity |= {"stores": stores.identity(), "digests": digests}
+    identity |= {"parameters": objective.parameters, **_described(objective)}
     run = Run.create(out, study, config.model_dump(mode="json"), identity)
     if study in SWEEPS:
         return _sweep(run, config, objective, stores, make_page, draw)
@@ -207,6 +208,11 @@ def _objectives(config: RunConfig, stores: Stores) -> tuple[Objective, Objective
     return objective, objective.with_data(stores.other) if stores.other is not None else None
 
 
+def _described(objective: Objective) -> dict[str, Any]:
+    """Which parameters of the model the objective is a function of, for the record."""
+    return {"described_parameters": objective.described_parameters, "frozen": objective.frozen}
+
+
 def _theory(run: Run, config: RunConfig, make_page: MakePage, draw: Draw | None) -> Outcome:
     def work(progress: Progress, push: Callable[[], bool]) -> dict[str, Any]:
         with make_runner(run, config, progress) as runner:
@@ -222,7 +228,8 @@ def _sweep(
     def work(progress: Progress, push: Callable[[], bool]) -> dict[str, Any]:
         with make_runner(run, config, progress) as runner:
             say_sweep(run, (run.study, config, objective, stores.other), runner, progress)
-            return SWEEPS[run.study].measure(run, config, objective, stores.other, runner, progress, push)
+            result = SWEEPS[run.study].measure(run, config, objective, stores.other, runner, progress, push)
+            return {**result, **_described(objective)}
 
     return execute(run, config, work, make_page, draw)
 
@@ -251,6 +258,6 @@ def _network(
             progress.plan(planned)
             context = StudyContext(run, config, objective, held_out, runner, progress, push)
             result = study.measure(context, checkpoints)
-            return {**result, "provenance": provenance(config, objective, runner)}
+            return {**result, **_described(objective), "provenance": provenance(config, objective, runner)}
 
     return execute(run, config, work, make_page, draw)

@@ -11,6 +11,7 @@ import itertools
 import os
 import re
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -53,6 +54,7 @@ class Moments:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.paths, self.wrote = folder, [], []
+        self.lock = threading.Lock()  # a search is watched, and logged, by a thread of its own
 
     def take(self, run: Path, what: str) -> None:
         """The directory as it is; tables are replaced as a whole, so that links will do."""
@@ -102,8 +104,9 @@ def moments(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Moments
 
 def _watched(write: Callable, path: Callable, seen: Moments) -> Callable:
     def written(self, what, *rest, **named):
-        write(self, what, *rest, **named)
-        seen.take(path(self), what if isinstance(what, str) else "result")
+        with seen.lock:
+            write(self, what, *rest, **named)
+            seen.take(path(self), what if isinstance(what, str) else "result")
 
     return written
 

@@ -149,7 +149,7 @@ QUANTITIES: dict[str, Callable[[RunView], str | None]] = {
     "highest Tr H/‖H‖_F": _zone,
     "predicted outliers": _predicted,
     "outliers of the draws": _drawn,
-    "parameters": _count("parameters"),
+    "parameters": lambda view: view.described_parameters,
     "samples": _count("samples"),
     "classes": _count("classes"),
     "passes over the data": _count("passes"),
