@@ -60,7 +60,7 @@ class ObjectiveConfig(Section):
         description="mean over the samples of −log p of the label, or of the squared error summed over outputs",
     )
     parameters: tuple[str, ...] | None = Field(
-        None, description="patterns of names of parameters that count as θ, or layers; null: all"
+        None, description="patterns of names of parameters that count as θ, or layers; null: all but frozen ones"
     )
     norm: Literal["population", "batch"] = Field(
         "population", description="BatchNorm by its running statistics, or by those of one fixed batch"

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from distlandscape.errors import TrainingError
 from distlandscape.objective import Objective
+from distlandscape.objective.failures import brief, is_out_of_memory, told
 from distlandscape.training.batches import batches
 from distlandscape.training.optimizers import make_optimizer
 from distlandscape.training.rows import Rows
@@ -92,7 +93,8 @@ def train(
             for group in rule.param_groups:
                 group["lr"] = learning_rate_at(step, steps, learning_rate, schedule, warmup_steps)
             rule.zero_grad()
-            torch.autograd.backward(loss)
+            with told("the loss of a mini-batch cannot be differentiated", "replace what raises this"):
+                torch.autograd.backward(loss)
             for parameter in parameters:
                 if parameter.grad is None:  # the loss does not know it, but weight decay does
                     parameter.grad = torch.zeros_like(parameter)
@@ -104,9 +106,12 @@ def _mean_loss(objective: Objective, model: nn.Module, inputs: Tensor, targets: 
     try:
         out = model(inputs)
         return objective.loss(getattr(out, "logits", out), targets).mean()
-    except ValueError as error:  # BatchNorm and a batch of one
+    except Exception as error:  # BatchNorm and a batch of one, or whatever else the user's code raises in train mode
+        if is_out_of_memory(error):
+            raise
         raise TrainingError(
-            f"the model does not train on batches of {len(inputs)} ({error}); change train.batch_size and start again"
+            f"the model does not train on batches of {len(inputs)} ({brief(error)}); change train.batch_size, or the"
+            " model, and start again"
         ) from error
 
 

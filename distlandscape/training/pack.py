@@ -15,6 +15,7 @@ from torch.func import functional_call, vmap
 
 from distlandscape.errors import TrainingError
 from distlandscape.objective import Objective
+from distlandscape.objective.failures import brief, is_out_of_memory, told
 from distlandscape.training.rows import AllRows
 
 CHUNK = 512  # samples evaluated at a time
@@ -70,12 +71,15 @@ class Pack:
         leaves = [leaf.detach().requires_grad_(True) for leaf in self._split(theta_BP)]
         try:
             losses_B = self._losses(leaves, x_Bn, y_Bn)
-        except ValueError as error:  # BatchNorm and a batch of one
+        except Exception as error:  # BatchNorm and a batch of one, branches that look at values, or the user's own
+            if is_out_of_memory(error):
+                raise
             raise TrainingError(
-                f"the model does not train on batches of {x_Bn.shape[1]} ({error}); change train.batch_size and start"
-                " again"
+                f"the model does not train on batches of {x_Bn.shape[1]} ({brief(error)}); change train.batch_size, or"
+                " the model, and start again"
             ) from error
-        parts = torch.autograd.grad(losses_B.sum(), leaves, allow_unused=True, materialize_grads=True)
+        with told("the loss of a mini-batch cannot be differentiated", "replace what raises this"):
+            parts = torch.autograd.grad(losses_B.sum(), leaves, allow_unused=True, materialize_grads=True)
         gradients_BP = torch.empty_like(theta_BP)
         for piece, part in zip(self._split(gradients_BP), parts, strict=True):
             piece.copy_(part)  # of a linear layer it comes transposed: to reshape it first would copy it twice
@@ -90,7 +94,8 @@ class Pack:
         right_B = loss_B.clone()
         for start in range(0, len(rows), CHUNK):
             x, y = self.objective.tensors(*rows.take(np.arange(start, min(start + CHUNK, len(rows)))), self.device)
-            logits = self._logits(leaves, x, None)
+            with told("the model fails on some samples", "it has to be written so that torch.func can call it"):
+                logits = self._logits(leaves, x, None)
             for member, z in enumerate(logits):
                 loss_B[member] += self.objective.loss(z, y).double().sum()
                 if y.ndim == 1 and not y.is_floating_point():
@@ -114,6 +119,8 @@ class Pack:
         return torch.stack(each)
 
     def _member(self, named: dict[str, Tensor], rest: dict[str, Tensor], x: Tensor) -> Tensor:
+        if self.objective.habits.writes:
+            x = x.clone()  # the next member is given it, too
         out: Any = functional_call(self._model, {**named, **rest}, (x,))
         logits: Tensor = getattr(out, "logits", out)
         return logits

@@ -248,6 +248,50 @@ def test_bad_input():
         run(objectives, None, dataclasses.replace(RECIPE, optimizer="newton"))
 
 
+class InPlace(nn.Module):
+    """Writes into its samples, which all members of a pack are given."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.last = nn.Conv2d(1, 2, 3), nn.Linear(32, 3)
+
+    def forward(self, x):
+        x += 1
+        return self.last(self.conv(x).tanh().flatten(1))
+
+
+class Branches(nn.Module):
+    """Looks at a value, which members computed together do not have."""
+
+    def __init__(self):
+        super().__init__()
+        self.last = nn.Linear(36, 3)
+
+    def forward(self, x):
+        z = self.last(x.flatten(1))
+        return z if float(z.detach().sum()) > 1e9 else z.tanh()
+
+
+def own(factory, count):
+    torch.manual_seed(0)
+    return [dl.Objective(factory().double(), (X, Y)) for _ in range(count)]
+
+
+def test_samples_are_the_same_for_every_member_of_a_pack():
+    objectives = own(InPlace, 3)
+    packed = run(objectives, planes_of(objectives), seeds=[0, 1, 2])
+    for index, objective in enumerate(objectives):
+        plane = planes_of(objectives)[index]
+        (single,) = run([objective], [plane], seeds=[index])
+        assert packed[index].loss == pytest.approx(single.loss, rel=1e-9)
+
+
+def test_a_model_that_looks_at_values_is_refused_in_words():
+    objectives = own(Branches, 2)
+    with pytest.raises(InputError, match=r"does not train on batches|fails on some samples"):
+        run(objectives, planes_of(objectives))
+
+
 def test_all_rows_are_those_of_the_store():
     store = dl.data.BlockStore.from_arrays(X, Y, blocks=4)
     rows = AllRows.of(store)
