@@ -228,7 +228,8 @@ def _emergence(result: dict[str, Any]) -> list[str]:
 
 
 def _subject(result: dict[str, Any]) -> str:
-    left_out = f" ({result['described_parameters']})" if " of " in result["described_parameters"] else ""
+    described = result.get("described_parameters", "")  # runs of before have none
+    left_out = f" ({described})" if " of " in described else ""
     return f"{result['model']} on {result['samples']:,} samples, P = {result['parameters']:,}{left_out}"
 
 

@@ -4,6 +4,7 @@ import gc
 import os
 import re
 import signal
+import time
 
 import numpy as np
 import pytest
@@ -185,7 +186,10 @@ def test_passes_leave_nothing_in_the_store(objective, store):
         before = references()
         for _ in range(5):
             store.map_blocks(objective, hessian_products, (v,))
-        assert references() == before
+        until = time.monotonic() + 10
+        while references() > before and time.monotonic() < until:
+            time.sleep(0.1)  # Ray gives references back a moment after the last of Python's
+        assert references() <= before
     finally:
         gc.enable()
 
