@@ -42,7 +42,7 @@ def _collect(content: Any, key: str, depth: int, found: dict[str, Mapping[str, T
     if not isinstance(content, Mapping) or not content or id(content) in seen:
         return
     seen.add(id(content))
-    if all(isinstance(name, str) and _is_dense(value) for name, value in content.items()):
+    if all(isinstance(name, str) and is_dense(value) for name, value in content.items()):
         found[key] = content
     elif depth:
         for name, value in content.items():
@@ -57,7 +57,7 @@ def _why_none(content: Any) -> str:
             content = next((content[nest] for nest in NESTS if isinstance(content.get(nest), Mapping)), content)
     if not isinstance(content, Mapping) or not content:
         return "holds no state dict; save model.state_dict()"
-    bad = [name for name, value in content.items() if not isinstance(name, str) or not _is_dense(value)]
+    bad = [name for name, value in content.items() if not isinstance(name, str) or not is_dense(value)]
     return f"holds {listed(map(repr, bad))}, which is no dense tensor; save model.state_dict() alone"
 
 
@@ -119,7 +119,8 @@ def _require_stored(file: Path) -> None:
         raise InputError(f"model.weights {file} is a compressed archive; save the state dict with torch.save")
 
 
-def _is_dense(value: Any) -> bool:
+def is_dense(value: Any) -> bool:
+    """Whether a value is a tensor of ordinary numbers in memory."""
     if not isinstance(value, Tensor) or value.is_nested or value.is_quantized:
         return False
     return value.layout == torch.strided and not value.is_meta

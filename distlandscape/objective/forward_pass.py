@@ -25,19 +25,48 @@ from torch.overrides import TorchFunctionMode
 _checkpoint: Any = torch.utils.checkpoint
 _lock = threading.Lock()
 _inside = 0
-_original: tuple[Any, Any] | None = None
+_before = contextlib.ExitStack()  # what puts the switches back
 
 
 @contextlib.contextmanager
 def forward_pass(weight_norm: bool = False) -> Iterator[None]:
     """Attention by plain operations, no checkpointing, no compiled code; all as it was afterwards.
 
+    The switches belong to the process: the first thread that enters sets them, the last one that leaves puts them back.
+    A thread of the user's that runs a model meanwhile gets the same numbers, in another time and memory.
+
     Args:
         weight_norm: whether the model may call torch's weight_norm, see ``has_weight_norm``.
     """
-    plain = _PlainWeightNorm() if weight_norm else contextlib.nullcontext()
-    with sdpa_kernel(SDPBackend.MATH), _no_checkpointing(), _eager(), plain:
-        yield
+    global _inside
+    with _lock:
+        if _inside == 0:
+            _switch(_before)
+        _inside += 1
+    try:
+        with _PlainWeightNorm() if weight_norm else contextlib.nullcontext():
+            yield
+    finally:
+        with _lock:
+            _inside -= 1
+            if _inside == 0:
+                _before.close()
+
+
+def _switch(before: contextlib.ExitStack) -> None:
+    before.enter_context(sdpa_kernel(SDPBackend.MATH))
+    # The fast path of torch's encoder layers, without gradients only, gives zeros where samples are padded.
+    before.callback(torch.backends.mha.set_fastpath_enabled, torch.backends.mha.get_fastpath_enabled())
+    torch.backends.mha.set_fastpath_enabled(False)
+    if "torch._dynamo" in sys.modules:  # else nothing is compiled, and its import takes seconds
+        before.enter_context(torch.compiler.set_stance("force_eager"))
+    # Checkpointing has no switch, and user code holds the function by name: its two inner halves are replaced.
+    for name, plain in (
+        ("CheckpointFunction", SimpleNamespace(apply=_call)),
+        ("_checkpoint_without_reentrant_generator", _nothing_around),
+    ):
+        before.callback(setattr, _checkpoint, name, getattr(_checkpoint, name))
+        setattr(_checkpoint, name, plain)
 
 
 def has_weight_norm(model: nn.Module) -> bool:
@@ -63,36 +92,6 @@ class _PlainWeightNorm(TorchFunctionMode):
 
 def _weight_norm(v: Tensor, g: Tensor, dim: int = 0) -> Tensor:
     return v * (g / torch.norm_except_dim(v, 2, dim))
-
-
-def _eager() -> contextlib.AbstractContextManager[Any]:
-    if "torch._dynamo" not in sys.modules:  # nothing is compiled, and its import takes seconds
-        return contextlib.nullcontext()
-    stance: contextlib.AbstractContextManager[Any] = torch.compiler.set_stance("force_eager")
-    return stance
-
-
-@contextlib.contextmanager
-def _no_checkpointing() -> Iterator[None]:
-    """Let ``torch.utils.checkpoint.checkpoint`` just call its function.
-
-    Torch has no switch for it, and user code holds the function by name: its two inner halves are replaced. Another
-    thread that runs a checkpointed model meanwhile gets the same numbers, and needs more memory.
-    """
-    global _inside, _original
-    with _lock:
-        if _inside == 0:
-            _original = (_checkpoint.CheckpointFunction, _checkpoint._checkpoint_without_reentrant_generator)
-            _checkpoint.CheckpointFunction = SimpleNamespace(apply=_call)
-            _checkpoint._checkpoint_without_reentrant_generator = _nothing_around
-        _inside += 1
-    try:
-        yield
-    finally:
-        with _lock:
-            _inside -= 1
-            if _inside == 0 and _original is not None:
-                _checkpoint.CheckpointFunction, _checkpoint._checkpoint_without_reentrant_generator = _original
 
 
 def _call(function: Callable[..., Any], preserve_rng_state: bool, *args: Any) -> Any:

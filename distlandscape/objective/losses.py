@@ -10,10 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from distlandscape.errors import InputError
 from distlandscape.objective.failures import told
+from distlandscape.objective.private_copy import convert, detached_copy
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -54,13 +56,13 @@ class TheirLoss:
 LOSSES: dict[str, Loss] = {"cross_entropy": cross_entropy, "mse": mse}
 
 
-def resolve_loss(loss: Any, label_smoothing: float) -> Loss:
-    """The function behind a name, or the given function.
+def resolve_loss(loss: Any, label_smoothing: Any, dtype: torch.dtype) -> Loss:
+    """The function behind a name, or the given function; a module is copied, as models are.
 
     Raises:
         InputError: unknown name, no function, or smoothing of a loss without classes.
     """
-    if not 0 <= label_smoothing < 1:
+    if not isinstance(label_smoothing, (int, float)) or not 0 <= label_smoothing < 1:
         raise InputError(f"label_smoothing={label_smoothing} must be at least 0 and less than 1; correct it")
     if label_smoothing and loss != "cross_entropy":
         raise InputError("label_smoothing is defined for loss cross_entropy only; set it to 0")
@@ -72,4 +74,9 @@ def resolve_loss(loss: Any, label_smoothing: float) -> Loss:
         return functools.partial(cross_entropy, smoothing=label_smoothing) if label_smoothing else LOSSES[loss]
     if not callable(loss):
         raise InputError(f"loss {loss!r} is neither a name ({', '.join(LOSSES)}) nor a function; give one of them")
+    if isinstance(loss, nn.Module):
+        with told("the loss cannot be copied", "hold in it what copy.deepcopy can copy"):
+            loss = detached_copy(loss).requires_grad_(False)
+        loss.eval()
+        convert(loss, dtype)
     return TheirLoss(loss)

@@ -5,6 +5,7 @@ Shapes: P parameters, N samples, n samples of a micro-batch, C logits.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,14 +19,14 @@ from torch.func import functional_call
 from distlandscape.data.blocks import BlockStore, Samples
 from distlandscape.display import counted
 from distlandscape.errors import InputError
-from distlandscape.models.weights import load_weights, weights_sha256
-from distlandscape.models.weights_names import match
+from distlandscape.models.weights import load_weights, take_weights, weights_sha256
 from distlandscape.objective import norms
 from distlandscape.objective.checks import Habits, find_habits
 from distlandscape.objective.failures import told
 from distlandscape.objective.forward_pass import forward_pass, has_weight_norm
 from distlandscape.objective.given_data import block_store
 from distlandscape.objective.losses import Loss, TheirLoss, mse, resolve_loss
+from distlandscape.objective.moved_weights import require_function_of_weights
 from distlandscape.objective.parameters import places, selected
 from distlandscape.objective.private_copy import NoWeightsOf, detached_copy, has_history, private_copy
 from distlandscape.objective.switches import measuring
@@ -81,15 +82,15 @@ class Objective:
     ) -> None:
         if norm not in NORMS:
             raise InputError(f"norm={norm!r} is unknown; known: {', '.join(map(repr, NORMS))}")
-        if not 0 <= weight_decay < float("inf"):
+        decay: Any = weight_decay
+        if not isinstance(decay, (int, float)) or not 0 <= decay < float("inf"):
             raise InputError(f"weight_decay={weight_decay} must be a finite number, 0 or positive; correct it")
-        self.loss = resolve_loss(loss, label_smoothing)
         self.classification = loss == "cross_entropy"
         self.weight_decay = float(weight_decay)
         self.data = block_store(data)
         self.model = private_copy(model, dtype)
         self.dtype = next(p.dtype for p in self.model.parameters() if p.is_floating_point())
-        self.default_dtype = torch.get_default_dtype()  # of constants that the model makes, in every process
+        self.loss = resolve_loss(loss, label_smoothing, self.dtype)
         if norm == "population":
             norms.require_running_statistics(self.model)
         self._select(parameters)
@@ -102,8 +103,9 @@ class Objective:
         if norm == "batch" and norms.fix_statistics(self.model):
             self._statistics = self._first_samples(norm_samples)
         self._take_theta()
-        with NoWeightsOf(model):
-            self._try_out()
+        fresh = detached_copy(self.model)
+        self._try_out(NoWeightsOf(model))
+        require_function_of_weights(self, fresh)
 
     def __repr__(self) -> str:
         name = getattr(self.loss, "func", self.loss)
@@ -170,19 +172,7 @@ class Objective:
         if isinstance(state, (str, Path)):
             load_weights(other.model, state)
         else:
-            own, given = other.model.state_dict(), dict[str, Any](state)
-            for name, value in given.items():
-                if not isinstance(value, Tensor):
-                    raise InputError(f"the weights hold {name!r}, which is no tensor; give a state dict")
-            found = match(state, own)
-            if not found.fits(own):
-                raise InputError(
-                    f"the weights do not fit the model: the state dict {found.misfit(own)}; give weights of this model"
-                )
-            for name, value in found.state.items():
-                if value.is_complex() and not own[name].is_complex():
-                    raise InputError(f"the weights hold complex numbers for {name!r}; give weights of this model")
-            other.model.load_state_dict(found.state)
+            take_weights(other.model, state)
         other._take_theta()
         return other
 
@@ -197,7 +187,7 @@ class Objective:
         other.data = block_store(data)
         if self._statistics is not None:
             other._statistics = other._first_samples(len(self._statistics))
-        other._try_out()
+        other._try_out(contextlib.nullcontext())
         return other
 
     def with_parameters(self, parameters: Sequence[str]) -> Objective:
@@ -207,13 +197,14 @@ class Objective:
             InputError: a pattern that matches nothing.
         """
         other = copy.copy(self)
+        other.frozen = 0
         other._select(parameters)
         other._take_theta()
         return other
 
-    def _try_out(self) -> None:
-        with measuring(next(self.model.parameters()).device, self.default_dtype):
-            self.habits, self.outputs = find_habits(self)
+    def _try_out(self, guard: contextlib.AbstractContextManager[object]) -> None:
+        with measuring(next(self.model.parameters()).device, self.dtype):
+            self.habits, self.outputs = find_habits(self, guard)
         if self.habits.loss_writes:
             self.loss = TheirLoss(getattr(self.loss, "func", self.loss), copies=True)
 
@@ -263,7 +254,7 @@ class Objective:
         if self._statistics is not None:
             fixed = len(self._statistics)
             norms.set_rows(self.model, fixed, fixed + len(x))
-            x = torch.cat([self._statistics.to(x.device), x])
+            x = torch.cat([self._statistics.to(x), x])
         elif habits.writes:
             x = x.clone()
         with forward_pass(self._weight_norm), torch.set_grad_enabled(torch.is_grad_enabled() or habits.needs_gradients):
@@ -317,4 +308,6 @@ class Objective:
             taken.append(self.tensors(x[: count - sum(map(len, taken))], y[:1], torch.device("cpu"))[0])
             if sum(map(len, taken)) >= count:
                 break
+        if sum(map(len, taken)) < 2:
+            raise InputError("a statistics batch needs at least 2 samples, and the data hold one; give more")
         return torch.cat(taken)

@@ -24,11 +24,15 @@ def selected(model: nn.Module, patterns: Sequence[str] | None) -> list[str]:
         return learned or list(named)
     if isinstance(patterns, str):
         raise InputError(f"objective.parameters must be a list of patterns, not one text; give [{patterns!r}]")
+    if not all(isinstance(pattern, str) for pattern in patterns):
+        raise InputError(f"objective.parameters must be a list of texts, not {patterns!r}; give names or patterns")
+
+    everywhere, names = places(model), [name for name, _ in model.named_parameters()]
 
     def matches(name: str, pattern: str) -> bool:
-        return fnmatchcase(name, pattern) or name.startswith(f"{pattern}.")
+        """By any of the names that a tied parameter has."""
+        return any(fnmatchcase(place, pattern) or place.startswith(f"{pattern}.") for place in everywhere[name])
 
-    names = [name for name, _ in model.named_parameters()]
     for pattern in patterns:
         if not any(matches(name, pattern) for name in names):
             raise InputError(f"objective.parameters: no parameter matches {pattern!r}; there are {_listed(names)}")
@@ -40,6 +44,8 @@ def selected(model: nn.Module, patterns: Sequence[str] | None) -> list[str]:
             raise InputError(
                 f"objective.parameters: {name!r} holds whole numbers, which have no derivative; exclude it"
             )
+    if not sum(named[name].numel() for name in chosen):
+        raise InputError(f"objective.parameters selects {_listed(chosen)}, without a single entry; select more")
     return chosen
 
 

@@ -13,7 +13,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
 from distlandscape.errors import InputError
-from distlandscape.objective.failures import brief
+from distlandscape.objective.failures import told
 
 COMPLEX = {torch.float32: torch.complex64, torch.float64: torch.complex128}
 
@@ -34,22 +34,22 @@ def private_copy(model: Any, dtype: torch.dtype | None) -> nn.Module:
         model = inner
     require_usable(model)
     precision = _precision(model, dtype)
-    try:
+    with told("the model cannot be copied", "hold in it what copy.deepcopy can copy"):
         copied = detached_copy(model)
-    except Exception as error:  # whatever the objects do that the user's module holds
-        raise InputError(
-            f"the model cannot be copied ({brief(error)}); hold in it what copy.deepcopy can copy"
-        ) from error
-
+    with told("the copy of the model cannot be put into eval mode", "correct its train() or eval()"):
+        copied.eval()  # what it returns is the user's affair
     convert(copied, precision)
     for module in copied.modules():
         if isinstance(module, (nn.Embedding, nn.EmbeddingBag)):
             module.sparse = False
-    return copied.eval()
+    return copied
 
 
 def convert(model: nn.Module, precision: torch.dtype) -> None:
-    """Bring the numbers of a module to ``precision``, in place; complex buffers keep their imaginary part."""
+    """Bring the numbers of a module to ``precision``, in place, those of plain tensors too.
+
+    Complex buffers keep their imaginary part.
+    """
 
     def converted(tensor: Tensor) -> Tensor:
         if tensor.is_complex():  # ``to`` would drop its imaginary part
@@ -58,6 +58,10 @@ def convert(model: nn.Module, precision: torch.dtype) -> None:
 
     whole: Any = model  # whose method has no types
     whole._apply(converted)
+    for module in model.modules():
+        for name, value in vars(module).items():
+            if isinstance(value, Tensor) and value.is_leaf:
+                setattr(module, name, converted(value))
 
 
 def detached_copy(model: nn.Module) -> nn.Module:
@@ -144,9 +148,10 @@ def require_usable(model: nn.Module) -> None:
 
 
 def _precision(model: nn.Module, dtype: torch.dtype | None) -> torch.dtype:
-    found = dtype or next((p.dtype for p in model.parameters() if p.is_floating_point()), None)
-    if found is None:
+    there = [p.dtype for p in model.parameters() if p.is_floating_point()]
+    if not there:
         raise InputError("the model has no parameters, so there is nothing to differentiate; give a model with some")
+    found = dtype or (torch.float64 if torch.float64 in there else there[0])  # of two, the one that rounds neither
     if found not in COMPLEX:
         raise InputError(f"dtype {found} is not supported; choose torch.float32 or torch.float64")
     return found

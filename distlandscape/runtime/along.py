@@ -38,7 +38,7 @@ def moved(objective: Objective, step_P: Tensor) -> Objective:
 
 def placed(objective: Objective, theta_P: Tensor) -> Objective:
     """The same objective at other values of its parameters, whatever their precision."""
-    state = objective.model.state_dict()
+    state = {name: value for name, value in objective.model.state_dict().items() if isinstance(value, torch.Tensor)}
     changed = dict(state)
     for name, piece in zip(objective.names, objective.split(theta_P), strict=True):
         for twin, tensor in state.items():  # a tied parameter stands there under several names

@@ -102,7 +102,7 @@ class Evaluator:
         self, objective: Objective, function: BlockFunction, arrays: Sequence[Any], subtrees: Sequence[Subtree]
     ) -> list[Totals]:
         """The same as tensors that stay on the device; give them back with ``release`` once they are used."""
-        with measuring(self.device, objective.default_dtype, self.threads):
+        with measuring(self.device, objective.dtype, self.threads):
             try:
                 objective = self._placed(objective)
                 tensors = [self._tensor(a) if isinstance(a, np.ndarray) else a for a in arrays]

@@ -47,7 +47,7 @@ class CurvatureOperator:
     decays = True  # whether weight decay λ adds λI
 
     def __init__(self, objective: Objective, pool: Runner | None = None) -> None:
-        with measuring(next(objective.model.parameters()).device, objective.default_dtype):
+        with measuring(next(objective.model.parameters()).device, objective.dtype):
             require_second_derivative(objective)
         self.objective = objective
         self.runner: Runner = pool if pool is not None else LocalRunner()

@@ -66,7 +66,7 @@ def pick(question: Question) -> tuple[ProductPlan, dict[str, float]]:
         InputError: an operation of the model has no second derivative.
     """
     device = torch.device("cpu") if question.on_cpu else default_device()
-    with measuring(device, question.objective.default_dtype):
+    with measuring(device, question.objective.dtype):
         return _pick(replace(question, objective=Placed(device)(question.objective)), device)
 
 

@@ -77,8 +77,7 @@ def test_unused_parameters_have_zero_rows(operator, data):
 @pytest.mark.parametrize("operator", [dl.Hessian, dl.GaussNewton])
 def test_nothing_that_depends_on_the_parameters_gives_zero(operator, data):
     assert torch.count_nonzero(matrix(operator, PartlyUsed(), *data, parameters=["idle*"])) == 0
-    constant = matrix(operator, PartlyUsed(), *data, loss=lambda z, y: torch.zeros(len(z), dtype=z.dtype))
-    assert torch.count_nonzero(constant) == 0
+    assert torch.count_nonzero(matrix(operator, PartlyUsed(), *data, loss=lambda z, y: 0 * z.sum(1))) == 0
     gradient = dl.gradient(dl.Objective(PartlyUsed(), data, parameters=["idle*"]))
     assert torch.count_nonzero(gradient) == 0
 

@@ -81,7 +81,6 @@ def objective():
         parameters=DIM,
         model=torch.nn.Identity(),
         tensors=tensors,
-        default_dtype=torch.float32,
     )
 
 

@@ -52,9 +52,9 @@ def mean_of_batch(z, y):
 
 
 def writes_targets(z, y):
-    """Marks its targets in place, as some criterions do."""
-    y[y < 0] = 0
-    return nn.functional.cross_entropy(z, y, reduction="none")
+    """Shifts its targets in place."""
+    y -= 1
+    return nn.functional.cross_entropy(z, y.clamp(min=0), reduction="none")
 
 
 def counts_down(z, y):
@@ -66,6 +66,55 @@ def counts_down(z, y):
 
 def counted_down(z, y):
     return nn.functional.cross_entropy(z, (y - 1).clamp(min=0), reduction="none")
+
+
+class WrongFocal(torch.autograd.Function):
+    """A fused loss whose backward is right, and cannot be differentiated rightly."""
+
+    @staticmethod
+    def forward(ctx, z, y):
+        p = z.softmax(1)
+        ctx.slope = p - nn.functional.one_hot(y, z.shape[1])
+        return nn.functional.cross_entropy(z, y, reduction="none")
+
+    @staticmethod
+    def backward(ctx, g):
+        return g[:, None] * ctx.slope, None
+
+
+class Tempered(nn.Module):
+    """A loss with a weight of its own, in float32, and a dropout."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale, self.drop = nn.Parameter(torch.tensor(0.7)), nn.Dropout(0.5)
+        self.register_buffer("weight", torch.tensor([1.0, 2.0, 5.0]))
+
+    def forward(self, z, y):
+        return nn.functional.cross_entropy(self.drop(z) * self.scale, y, weight=self.weight, reduction="none")
+
+
+def tempered(z, y):
+    scale = torch.tensor(0.7).double()  # as it is in float32
+    return nn.functional.cross_entropy(z * scale, y, weight=WEIGHTS, reduction="none")
+
+
+class Counting:
+    """Gives something else each time."""
+
+    calls = 0
+
+    def __call__(self, z, y):
+        self.calls += 1
+        return nn.functional.cross_entropy(z, y, reduction="none") * (1 + 1e-3 * self.calls)
+
+
+def errors(z, y):
+    return (z.argmax(1) != y).double()
+
+
+def detached(z, y):
+    return nn.functional.cross_entropy(z.detach(), y, reduction="none")
 
 
 def focal(z, y):
@@ -138,13 +187,20 @@ ROWS = {
     "mean of the batch for each": Row(mlp(), (X, Y), mean_of_batch, sentence="other samples of its batch"),
     "contrastive": Row(mlp(), (X, Y), contrastive, sentence="loss depends on the other samples.*contrastive"),
     "class-balanced in the batch": Row(mlp(), (X, Y), balanced, sentence="loss depends on the other samples"),
-    "writes into its targets": Row(mlp(), (X, Y), writes_targets, oracle_loss=lambda z, y: soft(z, y)),
+    "writes into its targets": Row(mlp(), (X, Y), writes_targets, oracle_loss=counted_down),
     "writes into logits and targets": Row(mlp(), (X, Y), counts_down, oracle_loss=counted_down),
+    "a fused loss, wrong twice": Row(
+        mlp(), (X, Y), WrongFocal.apply, sentence="not the differences.*backward of WrongFocal", operator=True
+    ),
+    "a module with weights": Row(mlp(), (X, Y), Tempered().train(), oracle_loss=tempered),
+    "another value each time": Row(mlp(), (X, Y), Counting(), sentence="other values a second time"),
+    "number of errors": Row(mlp(), (X, Y), errors, sentence="cannot be differentiated with respect to the logits"),
+    "detached": Row(mlp(), (X, Y), detached, sentence="cannot be differentiated with respect to the logits"),
     "logarithm of zero": Row(mlp(), (X, Y), logarithm_of_zero, sentence="not finite"),
     "a loss that fails": Row(mlp(), (X, Y), fails, sentence="cannot be computed"),
     "unknown name": Row(mlp(), (X, Y), "mse_loss", sentence="known: cross_entropy, mse"),
     "tokens, flattened logits": Row(seeded(PerToken, True), (TOKENS, NEXT), token_loss, oracle_loss=token_loss),
     "tokens, logits of three axes": Row(
-        seeded(PerToken, False), (TOKENS, NEXT), token_loss, sentence=r"logits of shape \(n, C\).*\(8, 4, 6\)"
+        seeded(PerToken, False), (TOKENS, NEXT), token_loss, sentence=r"logits of shape \(n, C\).*\(12, 4, 6\)"
     ),
 }

@@ -253,6 +253,177 @@ class PlainWeightNorm(nn.Module):
         return nn.functional.linear(x, self.g * self.v / self.v.norm(dim=1, keepdim=True), self.bias)
 
 
+class Cached(nn.Module):
+    """Fuses its weights the first time it runs, as some nets do for speed."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.c, self.cache = nn.Linear(5, 4), nn.Linear(4, C), {}
+
+    def forward(self, x):
+        if "w" not in self.cache:
+            self.cache["w"] = self.c.weight @ self.a.weight
+        return (x @ self.cache["w"].T + self.c.bias).tanh()
+
+
+class Listed(nn.Module):
+    """Holds its parameters in a list, too, and uses those."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.c = nn.Linear(5, 4), nn.Linear(4, C)
+        self.all = [self.a.weight, self.c.weight]
+
+    def forward(self, x):
+        return nn.functional.linear(nn.functional.linear(x, self.all[0]).tanh(), self.all[1], self.c.bias)
+
+
+class Renormed(nn.Linear):
+    """Bounds its weights through ``data``, which torch does not see."""
+
+    def forward(self, x):
+        self.weight.data = torch.renorm(self.weight.data, 2, 0, 0.3)
+        return super().forward(x)
+
+
+class RenormedInPlace(nn.Linear):
+    def forward(self, x):
+        self.weight.data.renorm_(2, 0, 0.3)
+        return super().forward(x)
+
+
+class Padded(nn.Module):
+    """Torch's encoder with a mask of padding, whose fast path gives other numbers without gradients."""
+
+    def __init__(self):
+        super().__init__()
+        self.embed = nn.Embedding(9, 4, padding_idx=0)
+        layer = nn.TransformerEncoderLayer(4, 2, 5, batch_first=True)
+        self.encode, self.last = nn.TransformerEncoder(layer, 2), nn.Linear(4, C)
+
+    def forward(self, i):
+        mask = i == 0
+        mask[:, 0] = False
+        return self.last(self.encode(self.embed(i), src_key_padding_mask=mask).mean(1))
+
+
+class FrozenNorm(nn.Module):
+    """Overrides train() without returning itself."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.norm, self.c = nn.Linear(5, 4), nn.BatchNorm1d(4), nn.Linear(4, C)
+
+    def train(self, mode=True):
+        super().train(mode)
+        self.norm.training = False
+
+    def forward(self, x):
+        return self.c(self.norm(self.a(x)).tanh())
+
+
+class TiedHead(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.head = nn.Linear(5, 5), nn.Linear(5, 5)
+        self.head.weight = self.a.weight
+
+    def forward(self, x):
+        return self.head(self.a(x).tanh())[:, :C]
+
+
+class Crowded(nn.Module):
+    """An expert with room for a few samples of a batch only."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.c = nn.Linear(5, C), nn.Linear(5, C)
+
+    def forward(self, x):
+        room = max(4, len(x) // 4)
+        return torch.cat([self.a(x[:room]), self.c(x[room:])])
+
+
+class Remembers(nn.Module):
+    """Keeps its keys from one call to the next."""
+
+    def __init__(self):
+        super().__init__()
+        self.last, self.keys = nn.Linear(5, C), None
+
+    def forward(self, x):
+        h = self.last(x)
+        self.keys = h.detach() if self.keys is None else torch.cat([self.keys, h.detach()])
+        return h + 0.1 * self.keys
+
+
+class Float(nn.Module):
+    """Logits in float32, as language models have them."""
+
+    def __init__(self):
+        super().__init__()
+        self.last = nn.Linear(5, C)
+
+    def forward(self, x):
+        return self.last(x).float()
+
+
+class Constants(nn.Module):
+    """Makes constants without naming a type, and holds one that is no buffer."""
+
+    def __init__(self):
+        super().__init__()
+        self.rnn, self.last, self.mix = nn.GRU(3, 4, batch_first=True), nn.Linear(4, C), torch.randn(4, 4)
+
+    def forward(self, x):
+        return self.last(self.rnn(x, torch.zeros(1, len(x), 4))[0][:, -1] @ self.mix)
+
+
+class ConstantsInFloat64(Constants):
+    """The same where torch's default type is float32."""
+
+    def forward(self, x):
+        h = torch.zeros(1, len(x), 4, dtype=x.dtype)
+        return self.last(self.rnn(x, h)[0][:, -1] @ self.mix.to(x.dtype))
+
+
+class LateBuffer(nn.Module):
+    """Makes a table when it first runs."""
+
+    def __init__(self):
+        super().__init__()
+        self.last = nn.Linear(5, C)
+
+    def forward(self, x):
+        if not hasattr(self, "table"):
+            self.register_buffer("table", torch.linspace(0, 1, 5, dtype=x.dtype))
+        return self.last(x + self.table)
+
+
+class Extra(nn.Linear):
+    """Saves something beside its tensors."""
+
+    def get_extra_state(self):
+        return {"version": 3}
+
+    def set_extra_state(self, state):
+        pass
+
+
+def fitted(scale):
+    """A net that knows every sample, the surer the larger the scale of its logits."""
+    model = net(lambda: nn.Linear(5, 32), nn.Tanh, lambda: nn.Linear(32, C))
+    optimizer = torch.optim.Adam(model.parameters(), 1e-2)
+    for _ in range(300):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(X), Y).backward()
+        optimizer.step()
+    with torch.no_grad():
+        model[2].weight *= scale
+        model[2].bias *= scale
+    return Row(model, (X, Y))
+
+
 def plain_weight_normed():
     return nn.Sequential(PlainWeightNorm(seeded(nn.Linear, 5, 4)), nn.Tanh(), seeded(nn.Linear, 4, C))
 
@@ -391,7 +562,7 @@ ROWS = {
     "wrong second derivative": Row(
         seeded(WronglyCubed),
         (X, Y),
-        sentence="not the differences of gradients.*backward of WrongTwice.*FiniteDifferenceHessian",
+        sentence="not the differences of first.*backward of WrongTwice, or use",
         operator=True,
     ),
     "spectral_norm, legacy": Row(spectral_normed(), (X, Y)),
@@ -418,6 +589,24 @@ ROWS = {
     ),
     "-inf mask in a buffer": Row(seeded(Masked), tokens()),
     "-inf mask that is not saved": Row(seeded(Masked, persistent=False), tokens()),
+    "weights fused at the first call": Row(seeded(Cached), (X, Y), sentence="something computed from its weights"),
+    "weights in a list": Row(seeded(Listed), (X, Y), sentence="holds them under a further name"),
+    "weights bounded through data": Row(seeded(Renormed, 5, C), (X, Y), sentence="rewrites 'weight'"),
+    "weights bounded through data in place": Row(seeded(RenormedInPlace, 5, C), (X, Y), sentence="rewrites 'weight'"),
+    "mixed precision": Row(nn.Sequential(mlp(), seeded(nn.Linear, C, C).double()), (X, Y)),
+    "tied head by its other name": Row(
+        seeded(TiedHead), (X, Y), options={"parameters": ["head"]}, names=["a.weight", "head.bias"]
+    ),
+    "buffer made at the first call": Row(seeded(LateBuffer), (X, Y), plain=seeded(LateBuffer)),
+    "extra state": Row(seeded(Extra, 5, C), (X, Y)),
+    "padding in torch's encoder": Row(seeded(Padded), tokens()),
+    "room for some samples of a batch": Row(seeded(Crowded), flat(n=40), sentence="logits depend on the other samples"),
+    "memory of calls": Row(seeded(Remembers), (X, Y), sentence="called a second time"),
+    "logits in float32": Row(
+        seeded(Float), (X, Y), options={"dtype": torch.float64}, sentence="float32 logits for float64 weights"
+    ),
+    "constants without a type": Row(seeded(Constants), series(), plain=seeded(ConstantsInFloat64)),
+    "train() that returns nothing": Row(seeded(FrozenNorm), (X, Y)),
     # how it runs
     "checkpointing": Row(seeded(Checkpointed, False), (X, Y), plain=seeded(Checkpointed)),
     "checkpointing, reentrant": Row(seeded(Checkpointed, True), (X, Y), plain=seeded(Checkpointed)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+import threading
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ import distlandscape as dl
 from distlandscape.objective.forward_pass import forward_pass
 from distlandscape.runtime import FiniteDifferenceHessian
 from tests.helpers import relative
-from tests.strangers.nets import ROWS
+from tests.strangers.nets import ROWS, fitted
 
 ODD = (
     "weight_norm, legacy, after a step",
@@ -33,17 +34,19 @@ ODD = (
 @pytest.mark.parametrize("name", [name for name, row in ROWS.items() if row.sentence is None])
 def test_nothing_of_the_model_changes(name):
     row = ROWS[name]
-    model = row.model.train()
-    state = {key: tensor.clone() for key, tensor in model.state_dict().items()}
+    model = row.model
+    model.train()
+    state = copy.deepcopy(model.state_dict())
     flags = [(p.requires_grad, p.dtype, p._version) for p in model.parameters()]
+    training = [module.training for module in model.modules()]
     kinds = [type(module) for module in model.modules()]
     H = dl.Hessian(dl.Objective(model, row.data, row.loss))
     H @ torch.ones(H.shape[0])
     dl.gradient(H.objective)
-    assert all(torch.equal(tensor, state[key]) for key, tensor in model.state_dict().items())
+    assert all(torch.equal(t, state[key]) for key, t in model.state_dict().items() if isinstance(t, torch.Tensor))
     assert [(p.requires_grad, p.dtype, p._version) for p in model.parameters()] == flags
     assert [type(module) for module in model.modules()] == kinds
-    assert all(module.training for module in model.modules())
+    assert [module.training for module in model.modules()] == training
 
 
 @pytest.mark.parametrize("name", ["checkpointing", "checkpointing, reentrant", "weight_norm, legacy"])
@@ -53,6 +56,35 @@ def test_gradients_at_moved_weights(name):
     exact = row.derivatives()[1]
     approximate = FiniteDifferenceHessian(dl.Objective(row.model, row.data, dtype=torch.float64))
     assert relative(approximate.apply(torch.eye(approximate.shape[0])), exact) < 1e-7
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("scale", [1.0, 4.0, 30.0])
+def test_a_net_that_is_sure_of_every_sample_is_measured(scale, dtype):
+    """All of its derivatives are what rounding leaves of 1 − p; that is no fault of a formula."""
+    row = fitted(scale)
+    _, exact = row.derivatives()
+    H = dl.Hessian(dl.Objective(row.model, row.data, dtype=dtype))
+    v = torch.ones(H.shape[0], dtype=dtype)
+    # A logit's derivatives are of size |x||w|, and 1 − p is known to one eps: second derivatives so to their square.
+    size = float(sum(p.detach().abs().max() for p in row.model.parameters())) ** 2 * float(row.data[0].abs().max()) ** 2
+    assert (H @ v - exact.to(dtype) @ v).norm() <= 100 * torch.finfo(dtype).eps * size * len(v)
+
+
+def test_switches_come_back_after_the_last_of_several_threads():
+    def switches():
+        return torch.backends.cuda.flash_sdp_enabled(), torch.backends.mha.get_fastpath_enabled()
+
+    before = switches()
+    one, other = forward_pass(), forward_pass()
+    one.__enter__()
+    thread = threading.Thread(target=other.__enter__)
+    thread.start()
+    thread.join()
+    one.__exit__(None, None, None)
+    assert switches() == (False, False)  # the other is still inside
+    other.__exit__(None, None, None)
+    assert switches() == before
 
 
 def test_checkpointing_works_as_before_afterwards():
