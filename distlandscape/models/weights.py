@@ -119,9 +119,12 @@ def _only_fit(file: Path, found: Mapping[str, Match], own: Mapping[str, Tensor])
 
 
 def _require_numbers(what: str, name: str, given: Tensor, own: Tensor, finite: bool) -> None:
-    if (given.is_floating_point(), given.is_complex()) != (own.is_floating_point(), own.is_complex()):
+    kinds = (given.is_floating_point(), given.is_complex()), (own.is_floating_point(), own.is_complex())
+    whole = not own.is_floating_point() and given.is_floating_point() and torch.equal(given, given.round())
+    if kinds[0] != kinds[1] and not whole:  # a counter may have been averaged with the weights
         raise InputError(
             f"{what}: {name!r} holds {given.dtype}, the model needs {own.dtype}; give weights of this very model"
         )
-    if finite and not torch.isfinite(given.to(own.dtype)).all():  # a mask of −inf may be a buffer
+    numbers = given.to(own.dtype)
+    if not (torch.isfinite(numbers) if finite else ~torch.isnan(numbers)).all():  # a mask of −inf may be a buffer
         raise InputError(f"{what}: {name!r} holds NaN or infinite values; give other weights")

@@ -79,6 +79,7 @@ def objective():
         data=data,
         samples=64,
         parameters=DIM,
+        dtype=torch.float32,
         model=torch.nn.Identity(),
         tensors=tensors,
     )
