@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from distlandscape.errors import InputError
-from distlandscape.objective.checks import differ
 from distlandscape.objective.failures import is_out_of_memory
+from distlandscape.objective.trial import differ
 
 if TYPE_CHECKING:
     from distlandscape.objective.objective import Objective

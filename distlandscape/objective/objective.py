@@ -21,10 +21,10 @@ from distlandscape.display import counted
 from distlandscape.errors import InputError
 from distlandscape.models.weights import load_weights, take_weights, weights_sha256
 from distlandscape.objective import norms
-from distlandscape.objective.checks import Habits, find_habits
 from distlandscape.objective.failures import told
 from distlandscape.objective.forward_pass import forward_pass, has_weight_norm
 from distlandscape.objective.given_data import block_store
+from distlandscape.objective.habits import Habits, find_habits
 from distlandscape.objective.losses import Loss, TheirLoss, mse, resolve_loss
 from distlandscape.objective.moved_weights import require_function_of_weights
 from distlandscape.objective.parameters import places, selected

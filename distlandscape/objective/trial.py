@@ -1,6 +1,6 @@
-"""What is looked at before anything is computed: that model, data and loss fit together, one term a sample.
+"""A model and a loss tried on some samples: together, again, and each alone.
 
-Shapes: n ≤ 8 samples of the data, C logits.
+Shapes: n samples of the data, C logits.
 """
 
 from __future__ import annotations
@@ -14,16 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from distlandscape.data.blocks import BlockStore
 from distlandscape.errors import InputError
 from distlandscape.objective.failures import brief, is_out_of_memory, told
-from distlandscape.objective.losses import mse
 
 if TYPE_CHECKING:
     from distlandscape.objective.objective import Objective
 
-TOGETHER = 64  # samples that are tried together, so that what looks at a batch as a whole has something to see
-ROWS = 8  # of them, that are compared with themselves alone
+ROWS = 8  # of the samples, that are compared with themselves alone
 REMEDIES = (
     "recurrent layers and attention need batch_first=True for samples (n, …); scale each sample by itself; BatchNorm"
     " needs stored statistics, or norm='batch'"
@@ -58,38 +55,7 @@ def agreement(dtype: torch.dtype) -> float:
     return math.sqrt(torch.finfo(dtype).eps)
 
 
-def find_habits(objective: Objective, guard: contextlib.AbstractContextManager[object]) -> tuple[Habits, int]:
-    """Run model and loss on samples from all over the data, together, again, and some of them alone; and C.
-
-    Cost: three forward passes of up to 64 samples; for images two derivatives of two samples.
-
-    Args:
-        objective: whose model and loss are tried.
-        guard: entered whenever the model runs.
-
-    Raises:
-        InputError: the model does not take the samples, its output is no logits or not a function of each sample
-            alone, it changes its own weights, or targets and loss do not fit.
-    """
-    for count in (TOGETHER, ROWS, 1):
-        try:
-            return _habits(_Trial(objective, min(count, objective.samples), guard))
-        except (MemoryError, RuntimeError) as error:
-            if not is_out_of_memory(error):
-                raise
-    raise InputError("one sample does not fit into memory; take a smaller model, or a machine with more of it")
-
-
-def _habits(trial: _Trial) -> tuple[Habits, int]:
-    habits, logits = trial.accepted()
-    _check_targets(trial.objective, logits.shape[1])
-    losses, writes = trial.losses(logits)
-    habits = replace(habits, loss_writes=writes)
-    trial.require_one_function(habits, logits, losses)
-    return replace(habits, channels_last=trial.takes_channels_last(habits, logits)), int(logits.shape[1])
-
-
-class _Trial:
+class Trial:
     """Some samples, and the model and loss they are tried on."""
 
     def __init__(self, objective: Objective, count: int, guard: contextlib.AbstractContextManager[object]) -> None:
@@ -315,29 +281,3 @@ def _marks(model: nn.Module) -> dict[str, tuple[int, int]]:
     """What changes where a weight or buffer is written or replaced."""
     named = [*model.named_parameters(), *model.named_buffers()]
     return {name: (tensor.data_ptr(), tensor._version) for name, tensor in named}
-
-
-def _check_targets(objective: Objective, outputs: int) -> None:
-    data: BlockStore = objective.data
-    for index in range(data.blocks):
-        y = data.block(index)[1]
-        if y.ndim == 2 and objective.loss is mse and y.shape[1] != outputs:
-            raise InputError(f"targets have {y.shape[1]} columns, the model {outputs} outputs; make them equal")
-        if objective.loss is mse and y.ndim == 1 and y.dtype.kind == "f" and outputs != 1:
-            raise InputError(
-                f"targets are single numbers, the model has {outputs} outputs; give (N, {outputs}) targets"
-            )
-        if objective.classification and (y.ndim != 1 or y.dtype.kind != "i"):
-            column = "; give y[:, 0]" if y.ndim == 2 and y.shape[1] == 1 else "; use loss mse for real targets"
-            raise InputError(f"cross_entropy needs whole-number labels of shape (N,){column}")
-        labels = y.ndim == 1 and y.dtype.kind == "i" and (objective.classification or objective.loss is mse)
-        if labels and not 0 <= y.min() <= y.max() < outputs:
-            raise InputError(
-                f"labels run from {y.min()} to {y.max()}, the model has {outputs} outputs: labels must be"
-                f" 0…{outputs - 1}; correct the labels or the model"
-            )
-    if objective.classification and outputs == 1:
-        raise InputError(
-            "the model has 1 output, whose cross_entropy is 0 for all weights; give it 2, or a loss of your own"
-            " (binary_cross_entropy_with_logits, one value a sample)"
-        )
