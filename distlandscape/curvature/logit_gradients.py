@@ -13,6 +13,7 @@ from torch import Tensor
 
 from distlandscape.errors import InputError
 from distlandscape.objective import Objective
+from distlandscape.objective.failures import is_of_the_user
 
 ROWS_BYTES = 2**23  # of the gradients held at once: more fall out of a CPU's cache and take up to five times as long
 SAME_GRADIENT = 1e-3  # relative; float32 backward passes of one and of many samples differ by rounding only
@@ -62,9 +63,9 @@ def require_logit_gradients(objective: Objective) -> None:
     u_nC = u_nC.reshape(len(x), objective.outputs)
     try:
         rows = logit_gradients(objective, inputs, u_nC[:, None])[:, 0]
-    except InputError:
-        raise
     except Exception as error:
+        if not is_of_the_user(error):
+            raise
         why = " ".join(str(error).split())[:160]
         raise InputError(
             f"gradients of single samples cannot be taken from this model ({why}); write it without branches that look"

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import torch
 
-from distlandscape.errors import InputError
+from distlandscape.errors import InputError, Interrupted, OutOfMemory, WorkerFailure
 
 MEMORY_ALLOCATION = 2  # code of a torch.AcceleratorError, the same with CUDA and HIP
 NO_MEMORY = (  # what torch's allocator on the CPU says, the drivers' own calls, and the libraries on a GPU
@@ -46,6 +46,11 @@ def is_out_of_memory(error: BaseException) -> bool:
     return getattr(error, "error_code", None) == MEMORY_ALLOCATION or any(words in str(error) for words in NO_MEMORY)
 
 
+def is_of_the_user(error: Exception) -> bool:
+    """Whether an error came of the user's code: it is no lack of memory, no request to stop, none of the package's."""
+    return not is_out_of_memory(error) and not isinstance(error, (InputError, Interrupted, OutOfMemory, WorkerFailure))
+
+
 @contextlib.contextmanager
 def told(what: str, remedy: str) -> Iterator[None]:
     """Turn what the code of a user raises, of whatever type, into an InputError; lack of memory stays what it is.
@@ -56,9 +61,7 @@ def told(what: str, remedy: str) -> Iterator[None]:
     """
     try:
         yield
-    except InputError:
-        raise
     except Exception as error:
-        if is_out_of_memory(error):
+        if not is_of_the_user(error):
             raise
         raise InputError(f"{what} ({type(error).__name__}: {brief(error)}); {remedy}") from error

@@ -22,7 +22,7 @@ TOGETHER = 64  # samples that are tried together, so that what looks at a batch 
 def find_habits(objective: Objective, guard: contextlib.AbstractContextManager[object]) -> tuple[Habits, int]:
     """Run model and loss on samples from all over the data, together, again, and some of them alone; and C.
 
-    Cost: three forward passes of up to 64 samples; for images two derivatives of two samples.
+    Cost: a forward pass of up to 64 samples, and four of 8; for images two derivatives of two samples.
 
     Args:
         objective: whose model and loss are tried.

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from distlandscape.errors import InputError
-from distlandscape.objective.failures import is_out_of_memory
+from distlandscape.objective.failures import is_of_the_user
 from distlandscape.objective.trial import differ
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def require_function_of_weights(objective: Objective, fresh: nn.Module) -> None:
                 for one in (objective, twin)
             )
         except Exception as error:  # of the user's code, which need not take any weights
-            if is_out_of_memory(error):
+            if not is_of_the_user(error):
                 raise
             return
     if differ(found.detach(), expected.detach()):

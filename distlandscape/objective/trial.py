@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from distlandscape.errors import InputError
-from distlandscape.objective.failures import brief, is_out_of_memory, told
+from distlandscape.objective.failures import brief, is_of_the_user, told
 
 if TYPE_CHECKING:
     from distlandscape.objective.objective import Objective
@@ -64,6 +64,7 @@ class Trial:
         self.objective, self._n, self._guard = objective, count, guard
         self._device = next(objective.model.parameters()).device
         self._leaves = objective.leaves()
+        self._some = torch.linspace(0, count - 1, min(ROWS, count)).long()
 
     def accepted(self) -> tuple[Habits, Tensor]:
         """The first way of calling the model that it takes, and the logits (n, C).
@@ -80,10 +81,8 @@ class Trial:
             version = given._version
             try:
                 out = self._call(way, given)
-            except InputError:
-                raise
             except Exception as error:  # whatever the user's code raises
-                if is_out_of_memory(error):
+                if not is_of_the_user(error):
                     raise
                 failures.append(error)
                 continue
@@ -134,18 +133,21 @@ class Trial:
 
         Rows alone are computed with gradients on, as products are.
         """
-        before = _marks(self.objective.model)
+        before, inputs, targets = _marks(self.objective.model), self._inputs(habits), self._targets()
         with told("the model fails when it is called a second time", "let it keep nothing from one call to the next"):
-            again = self._call(habits, self._inputs(habits))
-        if differ(again, logits):
+            some = self._call(habits, inputs[self._some])
+            again = self._call(habits, inputs[self._some])
+        if differ(again, some):
             raise InputError(
                 "the model gives other logits for the same samples a second time; switch off what draws at random"
                 " (functional dropout needs training=self.training), and what it keeps from one call to the next"
             )
         after = _marks(self.objective.model)
         _raise_rewritten([name for name, mark in before.items() if after.get(name) != mark])
-        for row in np.linspace(0, self._n - 1, min(ROWS, self._n)).astype(int).tolist():
-            alone, loss = self._alone(habits, row, logits)
+        for row in self._some.tolist():
+            alone, loss = self._alone(
+                habits, inputs[row : row + 1].clone(), targets[row : row + 1].clone(), logits[row]
+            )
             if alone.shape != logits[:1].shape or loss.shape != (1,):
                 raise InputError(
                     f"the model or loss gives shape {tuple(alone.shape)} for one sample, not {(1, *logits.shape[1:])},"
@@ -162,15 +164,14 @@ class Trial:
                     " losses do; give a loss of each sample alone, with weights that are counted once over all data"
                 )
 
-    def _alone(self, habits: Habits, row: int, logits: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits of a row in a batch of its own, and the loss of the row's logits in one."""
-        inputs, targets = self._inputs(habits)[row : row + 1], self._targets()[row : row + 1]
+    def _alone(self, habits: Habits, inputs: Tensor, targets: Tensor, logits_C: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits of a sample in a batch of its own, and the loss of the logits it has in one."""
         what = f"the model or loss takes {self._n} samples together but not one alone"
         remedy = "a last micro-batch may hold one: give dimensions to squeeze() and view(), and normalize no batch"
         with told(what, remedy):
             with torch.enable_grad(), self._guard:
                 out: Tensor = self.objective.call(habits, self._leaves, inputs).detach()
-            loss: Tensor = self.objective.loss(logits[row : row + 1].clone(), targets)
+            loss: Tensor = self.objective.loss(logits_C[None].clone(), targets)
         return out, loss
 
     def takes_channels_last(self, habits: Habits, logits: Tensor) -> bool:
@@ -183,18 +184,21 @@ class Trial:
         fractional = any(isinstance(module, nn.FractionalMaxPool2d) for module in self.objective.model.modules())
         if inputs.ndim != 4 or fractional:
             return False
-        last = inputs.to(memory_format=torch.channels_last)
+        last = inputs[self._some].to(memory_format=torch.channels_last)
         try:
-            return not differ(self._call(habits, last), logits) and self._twice_differentiable(habits, last[:2])
+            same = not differ(self._call(habits, last.clone()), logits[self._some])
+            return same and self._twice_differentiable(habits, last[:2])
         except Exception as error:  # of the user's code, in this order only; or in the other too: products will tell
-            if is_out_of_memory(error):
+            if not is_of_the_user(error):
                 raise
             return False
 
     def _twice_differentiable(self, habits: Habits, inputs: Tensor) -> bool:
         leaves = self._leaves
         with torch.enable_grad():
-            loss = self.objective.loss(self.objective.call(habits, leaves, inputs), self._targets()[:2]).sum()
+            loss = self.objective.loss(
+                self.objective.call(habits, leaves, inputs), self._targets()[self._some][:2]
+            ).sum()
             first = torch.autograd.grad(loss, leaves, create_graph=True, allow_unused=True, materialize_grads=True)
             moving = [g for g in first if g.requires_grad]
             if moving:

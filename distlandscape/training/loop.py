@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from distlandscape.errors import TrainingError
 from distlandscape.objective import Objective
-from distlandscape.objective.failures import brief, is_out_of_memory, told
+from distlandscape.objective.failures import brief, is_of_the_user, told
 from distlandscape.training.batches import batches
 from distlandscape.training.optimizers import make_optimizer
 from distlandscape.training.rows import Rows
@@ -107,7 +107,7 @@ def _mean_loss(objective: Objective, model: nn.Module, inputs: Tensor, targets: 
         out = model(inputs)
         return objective.loss(getattr(out, "logits", out), targets).mean()
     except Exception as error:  # BatchNorm and a batch of one, or whatever else the user's code raises in train mode
-        if is_out_of_memory(error):
+        if not is_of_the_user(error):
             raise
         raise TrainingError(
             f"the model does not train on batches of {len(inputs)} ({brief(error)}); change train.batch_size, or the"

@@ -15,7 +15,7 @@ from torch.func import functional_call, vmap
 
 from distlandscape.errors import TrainingError
 from distlandscape.objective import Objective
-from distlandscape.objective.failures import brief, is_out_of_memory, told
+from distlandscape.objective.failures import brief, is_of_the_user, told
 from distlandscape.training.rows import AllRows
 
 CHUNK = 512  # samples evaluated at a time
@@ -72,7 +72,7 @@ class Pack:
         try:
             losses_B = self._losses(leaves, x_Bn, y_Bn)
         except Exception as error:  # BatchNorm and a batch of one, branches that look at values, or the user's own
-            if is_out_of_memory(error):
+            if not is_of_the_user(error):
                 raise
             raise TrainingError(
                 f"the model does not train on batches of {x_Bn.shape[1]} ({brief(error)}); change train.batch_size, or"
