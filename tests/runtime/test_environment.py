@@ -238,7 +238,7 @@ def test_ray_that_does_not_come_up(error, attempts, kind, words, monkeypatch):
 
     monkeypatch.delenv("RAY_JOB_CONFIG_JSON_ENV_VAR", raising=False)
     monkeypatch.setenv("RAY_ADDRESS", "local")
-    monkeypatch.setattr(session, "_is_connected", lambda: False)
+    monkeypatch.setattr(session, "is_connected", lambda: False)
     monkeypatch.setattr(ray, "init", init)
     monkeypatch.setattr(ray, "shutdown", lambda: None)
     with pytest.raises(kind, match=words):
@@ -253,7 +253,7 @@ def test_studies_say_so_before_anything_is_done(monkeypatch, tmp_path):
     import distlandscape as dl
 
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")
-    monkeypatch.setattr(session, "_is_connected", lambda: False)
+    monkeypatch.setattr(session, "is_connected", lambda: False)
     with pytest.raises(InputError, match=r"no Ray answers at 127\.0\.0\.1:9"):
         dl.run_study("spectrum", {"data": {"source": "npz", "path": "none.npz"}}, out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
