@@ -147,6 +147,14 @@ SENTENCES = {
     "127.0.0.1": "neither HOST:PORT, auto nor local",
     "127.0.0.1:port": "neither HOST:PORT, auto nor local",
     "nowhere": "neither HOST:PORT, auto nor local",
+    "127.0.0.1:9/": "'127.0.0.1:9/', which is neither HOST:PORT, auto nor local",
+    "127.0.0.1:9/x": "neither HOST:PORT, auto nor local",
+    "127.0.0.1:9?x=1": "neither HOST:PORT, auto nor local",
+    "[::1:9": "neither HOST:PORT, auto nor local",
+    "h" * 70 + ":9": "no Ray answers at hhh",
+    "me:secret@127.0.0.1:9": "names a user or password before '127.0.0.1:9', and Ray's GCS knows none",
+    "me:secret@nowhere": "names a user or password before 'nowhere'",
+    "ray://me:secret@127.0.0.1:9": "names a user or password before '127.0.0.1:9'",
     "[::1]:9": "no Ray answers at [::1]:9",
 }
 
