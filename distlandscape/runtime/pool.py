@@ -19,14 +19,12 @@ from distlandscape.runtime.collective import Collective
 from distlandscape.runtime.crew import Crew
 from distlandscape.runtime.dealing import Job, deal
 from distlandscape.runtime.evaluate import BlockFunction, Sums, default_micro_batch, halved
-from distlandscape.runtime.local import check_sizes
 from distlandscape.runtime.plan import ProductPlan
 from distlandscape.runtime.runner import Task, to_standard_error
+from distlandscape.runtime.sizes import check_plan, check_pool, check_sizes
 from distlandscape.runtime.tree import Subtree, finish, shares
 from distlandscape.spectral.driver import TensorSpace
 from distlandscape.spectral.space import Space
-
-TRANSPORTS = ("store", "collective")
 
 
 class Pool:
@@ -47,9 +45,10 @@ class Pool:
         on_event: told in words when a worker was lost, hung or replaced; default: written to standard error.
 
     Raises:
-        InputError: sizes below 1, an unknown transport, a RAY_ADDRESS that cannot be joined, a cluster too small for
-            the workers, a GPU that is reserved and torch cannot use, a pool that is entered twice, or anything computed
-            before it is entered, after it is left, or once its Ray was shut down.
+        InputError: sizes that are no whole numbers of at least 1, an unknown transport, a plan that is none, a
+            RAY_ADDRESS that cannot be joined, a cluster too small for the workers, a GPU that is reserved and torch
+            cannot use, a pool that is entered twice, or anything computed before it is entered, after it is left, or
+            once its Ray was shut down.
         WorkerFailure: workers cannot be started, or keep dying on the same blocks.
     """
 
@@ -65,27 +64,10 @@ class Pool:
         plan: ProductPlan | None = None,
         on_event: Callable[[str], None] = to_standard_error,
     ) -> None:
-        if transport not in TRANSPORTS:
-            raise InputError(f"transport {transport!r} is unknown; known: {', '.join(map(repr, TRANSPORTS))}")
-        if workers < 1:
-            raise InputError(f"workers={workers}: a pool needs at least 1; leave the pool out to run in this process")
-        if not cpus_per_worker > 0 or not gpus_per_worker >= 0:
-            raise InputError(
-                f"cpus_per_worker={cpus_per_worker} must be positive and gpus_per_worker={gpus_per_worker} not"
-                " negative; correct them"
-            )
-        if gpus_per_worker > 1:
-            raise InputError(
-                f"gpus_per_worker={gpus_per_worker} is too many, as a worker computes on one GPU; start more workers,"
-                " with one each"
-            )
+        check_pool(workers, cpus_per_worker, gpus_per_worker, transport)
         check_sizes(threads=threads, micro_batch=micro_batch)
+        check_plan(plan)
         self.workers, self.transport = workers, transport
-        if transport == "collective" and gpus_per_worker % 1:
-            raise InputError(
-                f"gpus_per_worker={gpus_per_worker} shares a GPU, but workers of transport 'collective' need whole ones"
-                " (NCCL takes one rank a device); use transport 'store' or whole GPUs"
-            )
         self.threads = threads if threads is not None else max(1, int(cpus_per_worker))
         self._micro_batch = micro_batch
         self._resources = {"num_cpus": cpus_per_worker, "num_gpus": gpus_per_worker}
