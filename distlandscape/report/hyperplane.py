@@ -123,7 +123,7 @@ def _series(view: RunView) -> list[Rows]:
         return []
     head: tuple[str, ...] = ("planes", "d_int90 (95 % interval)")
     if targets:
-        head = (*head, f"dimension for {percent(targets[0]['threshold'])}")
+        head = (*head, f"dimension for {percent(view.config['hyperplane']['target_accuracy'])}")
     lines = []
     for one in series:
         asked = [one["d_int90"]] + [one["target"]] * bool(targets)

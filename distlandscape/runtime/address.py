@@ -37,20 +37,25 @@ def named() -> str | None:
     try:
         parts = urllib.parse.urlsplit(f"//{rest}")
         where = f"{parts.hostname}:{parts.port}" if parts.hostname and parts.port else None
-    except ValueError:  # a port that is no number
-        where = None
+    except ValueError:  # a port that is no number, or a bracket that is not closed
+        parts, where = None, None
     if scheme in ("http", "https"):
         url = f"{scheme}://{where or 'HOST:PORT'}"
         raise InputError(
             f"{ADDRESS} is {url}, where Ray's Jobs API answers; hand the study over with distlandscape submit --address"
             f" {url}, set {ADDRESS} to HOST:PORT of the cluster's GCS (usually port 6379), {LOCAL}"
         )
+    if "@" in value:  # nothing of what stands before it is shown: it may be a password
+        raise InputError(
+            f"{ADDRESS} names a user or password before {value.rpartition('@')[2][:80]!r}, and Ray's GCS knows none;"
+            f" set it to HOST:PORT alone, and RAY_AUTH_TOKEN_PATH to the file with the cluster's token, {LOCAL}"
+        )
     if separator:
         raise InputError(
             f"{ADDRESS} begins with {scheme}://, and a pool cannot compute through a Ray Client; on a machine of the"
             f" cluster set it to HOST:PORT of the GCS (usually port 6379), {LOCAL}"
         )
-    if where is None:
+    if parts is None or where is None or parts.netloc != rest:  # a path or question follows
         raise InputError(
             f"{ADDRESS} is {value[:80]!r}, which is neither HOST:PORT, auto nor local; correct it, {LOCAL}"
         )
@@ -141,9 +146,10 @@ def _require_listener(address: str) -> None:
     host, _, port = address.rpartition(":")
     try:
         socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # the latter of a name that cannot be one of a host
+        why = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise InputError(
-            f"no Ray answers at {address} ({error.strerror or error}), which {ADDRESS} means; start that cluster,"
+            f"no Ray answers at {address[:80]} ({why}), which {ADDRESS} means; start that cluster,"
             f" correct the address, {LOCAL}"
         ) from None
 

@@ -13,7 +13,7 @@ from distlandscape.errors import InputError
 from distlandscape.objective import Objective
 from distlandscape.runtime.local import LocalRunner
 from distlandscape.runtime.operators import CurvatureOperator
-from distlandscape.runtime.runner import Runner
+from distlandscape.runtime.runner import Runner, check_given
 from distlandscape.spectral.space import Vectors
 
 
@@ -31,11 +31,15 @@ class FiniteDifferenceHessian(CurvatureOperator):
     Args:
         objective: the function whose curvature it is.
         pool: a ``Pool`` with transport "store"; None computes in this process.
+
+    Raises:
+        InputError: what is given is no objective or no such pool.
     """
 
     approximate = True
 
     def __init__(self, objective: Objective, pool: Runner | None = None) -> None:
+        check_given(objective, pool)
         # Not the base class's: it demands a second derivative.
         self.objective = objective
         self.runner = pool if pool is not None else LocalRunner()

@@ -29,6 +29,9 @@ class ClassesTooSmall(InputError):
         self.counts = counts
         super().__init__(f"{self.what}; give more samples of them, or leave these classes and their outputs out")
 
+    def __reduce__(self) -> tuple[type[ClassesTooSmall], tuple[npt.NDArray[np.int64]]]:
+        return type(self), (self.counts,)
+
 
 def class_counts(objective: Objective) -> npt.NDArray[np.int64]:
     """(C,) samples of each class; reads the labels, no pass.

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from distlandscape.errors import InputError, WorkerFailure
 from distlandscape.runtime.cluster import adds_nodes, amounts, has_lost_nodes, places
+from distlandscape.runtime.session import is_connected
 
 if TYPE_CHECKING:
     from ray.exceptions import RayActorError
@@ -86,15 +87,16 @@ class Crew:
             raise WorkerFailure(self._short_of_room(self.wanted - len(self.members)))
 
     def close(self) -> None:
-        """End all workers."""
+        """End all workers; those of a Ray that is gone ended with it."""
         import ray
 
-        for actor in [*(member.actor for member in self.members), *(actor for actor, _ in self._coming.values())]:
-            ray.kill(actor)
-        self.members, self._coming = [], {}
-        if self._group is not None:
-            ray.util.remove_placement_group(self._group)
-            self._group = None
+        actors = [*(member.actor for member in self.members), *(actor for actor, _ in self._coming.values())]
+        group, self.members, self._coming, self._group = self._group, [], {}, None
+        if is_connected():
+            for actor in actors:
+                ray.kill(actor)
+            if group is not None:
+                ray.util.remove_placement_group(group)
 
     @property
     def coming(self) -> list[Any]:

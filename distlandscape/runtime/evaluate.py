@@ -74,7 +74,7 @@ class Evaluator:
         self.cancelled = False  # set by another thread: nobody waits for the pass any more
         self.plan = plan if plan is not None else ProductPlan()
         self.kept = Kept(device, self.plan.memory)
-        self._placed = Placed(device)
+        self._placed = Placed(device, self.kept.forget)  # linearisations are of the former copy
         self._checked: tuple[Objective, Product] | None = None
         self.micro_batch = micro_batch or default_micro_batch(device.type)
         self._free: list[Totals] = []

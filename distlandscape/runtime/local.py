@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from distlandscape.display import counted
-from distlandscape.errors import InputError, OutOfMemory, WorkerFailure
+from distlandscape.errors import OutOfMemory, WorkerFailure
 from distlandscape.objective import Objective
 from distlandscape.objective.failures import brief
 from distlandscape.objective.switches import full_precision, using_threads
@@ -16,6 +16,7 @@ from distlandscape.runtime.device import default_device, is_lost
 from distlandscape.runtime.evaluate import BlockFunction, Evaluator, Sums, halved
 from distlandscape.runtime.plan import ProductPlan
 from distlandscape.runtime.runner import Task, to_standard_error
+from distlandscape.runtime.sizes import check_plan, check_sizes
 from distlandscape.runtime.tree import Subtree
 from distlandscape.spectral.driver import TensorSpace
 from distlandscape.spectral.space import Space
@@ -31,7 +32,7 @@ class LocalRunner:
         on_event: told in words when the micro-batch had to be smaller; default: written to standard error.
 
     Raises:
-        InputError: threads or micro_batch below 1.
+        InputError: threads or micro_batch that are no whole number of at least 1, or a plan that is none.
     """
 
     workers = 0
@@ -46,6 +47,7 @@ class LocalRunner:
         on_event: Callable[[str], None] = to_standard_error,
     ) -> None:
         check_sizes(threads=threads, micro_batch=micro_batch)
+        check_plan(plan)
         self._on_event = on_event
         self._evaluator = Evaluator(default_device(), micro_batch, plan, threads)
 
@@ -103,10 +105,3 @@ class LocalRunner:
             if done is not None:
                 done(index, results[-1])
         return results
-
-
-def check_sizes(**sizes: float | None) -> None:
-    """Raise InputError for a given size below 1."""
-    for name, size in sizes.items():
-        if size is not None and size < 1:
-            raise InputError(f"{name}={size} must be at least 1; raise it or leave it out")

@@ -8,7 +8,7 @@ from torch import Tensor
 from distlandscape.curvature import loss_and_gradient
 from distlandscape.objective import Objective
 from distlandscape.runtime.local import LocalRunner
-from distlandscape.runtime.runner import Runner
+from distlandscape.runtime.runner import Runner, check_given
 
 
 def gradient(objective: Objective, pool: Runner | None = None) -> Tensor:
@@ -22,13 +22,14 @@ def gradient(objective: Objective, pool: Runner | None = None) -> Tensor:
         A tensor in the objective's precision; sums are in float64. Cost: one pass.
 
     Raises:
-        InputError: the gradient is not finite.
+        InputError: what is given is no objective or no pool, or the gradient is not finite.
     """
     return loss_accuracy_gradient(objective, pool)[2]
 
 
 def loss_accuracy_gradient(objective: Objective, pool: Runner | None = None) -> tuple[float, float, Tensor]:
     """Objective (weight decay included), share of correct answers (nan without labels), gradient (P,); one pass."""
+    check_given(objective, pool)
     runner = pool if pool is not None else LocalRunner()
     totals, sums = runner.map_blocks(objective, loss_and_gradient)
     loss, accuracy = (float(v) for v in totals / objective.samples)

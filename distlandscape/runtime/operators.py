@@ -22,7 +22,7 @@ from distlandscape.objective import Objective
 from distlandscape.objective.switches import measuring
 from distlandscape.runtime.evaluate import BlockFunction
 from distlandscape.runtime.local import LocalRunner
-from distlandscape.runtime.runner import Runner
+from distlandscape.runtime.runner import Runner, check_given
 from distlandscape.runtime.shard_space import Handle, ShardSpace
 from distlandscape.spectral.space import Space, Vectors
 
@@ -39,7 +39,8 @@ class CurvatureOperator:
         pool: a ``Pool``; None computes in this process.
 
     Raises:
-        InputError: an operation of the model or loss has no second derivative, which every product needs.
+        InputError: what is given is no objective or no pool, or an operation of the model or loss has no second
+            derivative, which every product needs.
     """
 
     products: BlockFunction
@@ -47,6 +48,7 @@ class CurvatureOperator:
     decays = True  # whether weight decay λ adds λI
 
     def __init__(self, objective: Objective, pool: Runner | None = None) -> None:
+        check_given(objective, pool)
         with measuring(next(objective.model.parameters()).device, objective.dtype):
             require_second_derivative(objective)
         self.objective = objective
@@ -195,6 +197,7 @@ class Fisher(CurvatureOperator):
     def __init__(
         self, objective: Objective, pool: Runner | None = None, labels: str = "model", *, seed: int = 0
     ) -> None:
+        check_given(objective, pool)
         if labels not in LABELS:
             raise InputError(f"labels={labels!r} are unknown; known: {', '.join(LABELS)}")
         if labels != "data" and objective.likelihood is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 
 import torch
 from torch import nn
@@ -19,10 +20,15 @@ def state_of(model: nn.Module) -> State:
 
 
 class Placed:
-    """Holds the last objective's copy on the device; made once, as long as its weights stay."""
+    """Holds the last objective's copy on the device; made once, as long as its weights stay.
 
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
+    Args:
+        device: where the copy is.
+        make_room: called before another copy takes memory there.
+    """
+
+    def __init__(self, device: torch.device, make_room: Callable[[], object] = lambda: None) -> None:
+        self._device, self._make_room = device, make_room
         self._copy: tuple[Objective, State, Objective] | None = None
 
     def __call__(self, objective: Objective) -> Objective:
@@ -34,6 +40,7 @@ class Placed:
         state = state_of(model)
         if self._copy is None or self._copy[0] is not objective or self._copy[1] != state:
             self._copy = None  # before the next one: two might not fit
+            self._make_room()
             placed = copy.copy(objective)
             placed.model = detached_copy(model).to(self._device)
             self._copy = (objective, state, placed)

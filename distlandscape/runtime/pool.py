@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from functools import partial
 from types import TracebackType
@@ -18,14 +19,12 @@ from distlandscape.runtime.collective import Collective
 from distlandscape.runtime.crew import Crew
 from distlandscape.runtime.dealing import Job, deal
 from distlandscape.runtime.evaluate import BlockFunction, Sums, default_micro_batch, halved
-from distlandscape.runtime.local import check_sizes
 from distlandscape.runtime.plan import ProductPlan
 from distlandscape.runtime.runner import Task, to_standard_error
+from distlandscape.runtime.sizes import check_plan, check_pool, check_sizes
 from distlandscape.runtime.tree import Subtree, finish, shares
 from distlandscape.spectral.driver import TensorSpace
 from distlandscape.spectral.space import Space
-
-TRANSPORTS = ("store", "collective")
 
 
 class Pool:
@@ -46,9 +45,10 @@ class Pool:
         on_event: told in words when a worker was lost, hung or replaced; default: written to standard error.
 
     Raises:
-        InputError: sizes below 1, an unknown transport, a RAY_ADDRESS that cannot be joined, a cluster too small for
-            the workers, a GPU that is reserved and torch cannot use, or anything computed before the pool is entered
-            or after it is left.
+        InputError: sizes that are no whole numbers of at least 1, an unknown transport, a plan that is none, a
+            RAY_ADDRESS that cannot be joined, a cluster too small for the workers, a GPU that is reserved and torch
+            cannot use, a pool that is entered twice, or anything computed before it is entered, after it is left, or
+            once its Ray was shut down.
         WorkerFailure: workers cannot be started, or keep dying on the same blocks.
     """
 
@@ -64,33 +64,16 @@ class Pool:
         plan: ProductPlan | None = None,
         on_event: Callable[[str], None] = to_standard_error,
     ) -> None:
-        if transport not in TRANSPORTS:
-            raise InputError(f"transport {transport!r} is unknown; known: {', '.join(map(repr, TRANSPORTS))}")
-        if workers < 1:
-            raise InputError(f"workers={workers}: a pool needs at least 1; leave the pool out to run in this process")
-        if not cpus_per_worker > 0 or not gpus_per_worker >= 0:
-            raise InputError(
-                f"cpus_per_worker={cpus_per_worker} must be positive and gpus_per_worker={gpus_per_worker} not"
-                " negative; correct them"
-            )
-        if gpus_per_worker > 1:
-            raise InputError(
-                f"gpus_per_worker={gpus_per_worker} is too many, as a worker computes on one GPU; start more workers,"
-                " with one each"
-            )
+        check_pool(workers, cpus_per_worker, gpus_per_worker, transport)
         check_sizes(threads=threads, micro_batch=micro_batch)
+        check_plan(plan)
         self.workers, self.transport = workers, transport
-        if transport == "collective" and gpus_per_worker % 1:
-            raise InputError(
-                f"gpus_per_worker={gpus_per_worker} shares a GPU, but workers of transport 'collective' need whole ones"
-                " (NCCL takes one rank a device); use transport 'store' or whole GPUs"
-            )
         self.threads = threads if threads is not None else max(1, int(cpus_per_worker))
         self._micro_batch = micro_batch
         self._resources = {"num_cpus": cpus_per_worker, "num_gpus": gpus_per_worker}
         self._on_event = on_event
         self._objective: tuple[Objective, str, Any] | None = None
-        self._owns_ray = self._entered = False
+        self._uses_session = self._entered = False
         self._device = "cpu"
         self._crew = Crew(workers, self._resources, transport == "collective", (self.threads, plan), self._on_event)
         self._collective: Collective | None = None
@@ -100,7 +83,10 @@ class Pool:
         return f"Pool({workers}, {threads} each, transport {self.transport!r})"
 
     def __enter__(self) -> Pool:
-        self._owns_ray = session.connect(self.workers * float(self._resources["num_cpus"]))
+        if self._entered:
+            raise InputError("this Pool is entered already; compute with it inside of its block, or make a second Pool")
+        self._uses_session = session.connect(self.workers * float(self._resources["num_cpus"]))
+        self._entered = True
         try:
             self._crew.start()
             self._device = self._crew.members[0].device
@@ -111,20 +97,19 @@ class Pool:
         except BaseException:
             self.__exit__(None, None, None)
             raise
-        self._entered = True
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._entered = False
-        self._crew.close()
-        if self._collective is not None:
-            self._collective.close()
-        self._objective = self._collective = None
-        if self._owns_ray:
-            self._owns_ray = False
-            session.disconnect()
+        with contextlib.ExitStack() as stack:  # each whatever becomes of those before: last in, first out
+            if self._uses_session:
+                stack.callback(session.disconnect)
+            if self._collective is not None:
+                stack.callback(self._collective.close)
+            stack.callback(self._crew.close)
+            self._entered = self._uses_session = False
+            self._objective = self._collective = None
 
     @property
     def pids(self) -> list[int]:
@@ -172,6 +157,7 @@ class Pool:
     @property
     def renewal(self) -> bool:
         """See Runner.renewal."""
+        self._require_entered()
         return self._collective is not None and self._collective.renewal
 
     def space(self, objective: Objective) -> Space:
@@ -212,6 +198,11 @@ class Pool:
                 "this Pool has no workers, as it is not entered or was left; use it as `with Pool(...) as pool:` and"
                 " compute inside of the block"
             )
+        if not session.is_connected():
+            raise InputError(
+                "this Pool has no workers any more, as Ray was shut down inside of its block; leave ray.shutdown() out,"
+                " or call it after the block"
+            )
 
     def _smaller(self, error: OutOfMemory) -> None:
         """Go on with half the micro-batch, everywhere."""
@@ -220,6 +211,7 @@ class Pool:
 
     def _ship(self, objective: Objective) -> tuple[str, Any]:
         """Put an objective into the store once; workers keep it under its key."""
+        self._require_entered()
         import ray
 
         if self._objective is None or self._objective[0] is not objective:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+from distlandscape.errors import InputError
 from distlandscape.objective import Objective
 from distlandscape.runtime.evaluate import BlockFunction, Sums
 from distlandscape.spectral.space import Space
@@ -73,3 +74,12 @@ class Runner(Protocol):
         ``function`` is pure and importable by name: a task whose worker died is done again on another. ``done`` is told
         index and result of each task as it ends, in the order in which they end.
         """
+
+
+def check_given(objective: object, pool: object) -> None:
+    """Raise InputError where an objective or a pool is something else."""
+    if not isinstance(objective, Objective):
+        given = objective.__name__ if isinstance(objective, type) else type(objective).__name__
+        raise InputError(f"an Objective is needed, not {given}; make one with Objective(model, data, loss)")
+    if pool is not None and (isinstance(pool, type) or not callable(getattr(pool, "map_blocks", None))):
+        raise InputError(f"pool={pool!r} is no Pool; use `with Pool(...) as pool:`, or leave it out")

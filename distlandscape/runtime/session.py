@@ -21,6 +21,8 @@ LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
 
 _until_disconnect = contextlib.ExitStack()
+_lock = threading.RLock()  # Ray and the environment are the whole process's
+_users = 0  # who connected here and has not left
 
 
 def check() -> None:
@@ -29,23 +31,47 @@ def check() -> None:
     Raises:
         InputError: the environment names a cluster that cannot be joined.
     """
-    if not _is_connected():
-        with own_environment():
-            find()
+    with _lock:
+        if not is_connected():
+            with own_environment():
+                find()
 
 
 def connect(cpus: float) -> bool:
-    """Join the Ray this process belongs to, or start a local one with room for ``cpus``; True if it did either.
+    """Join the Ray this process belongs to, or start a local one with room for ``cpus``; whether to ``disconnect``.
 
     RAY_ADDRESS names a cluster to join; a job finds its own. Without, or with ``local``, a Ray of this process alone is
-    started, on loopback. A Ray that the process is connected to already is used, and left as it is.
+    started, on loopback. One that was joined or started here is shared by all who connect, in whichever thread, until
+    the last has left. A Ray that the user connected this process to is used, and left as it is: False.
 
     Raises:
         InputError: the environment names a cluster that cannot be joined.
         WorkerFailure: a local Ray did not come up, twice.
     """
-    if _is_connected():
-        return False
+    global _users
+    with _lock:
+        if is_connected():
+            if not _users:
+                return False
+        else:
+            _enter(cpus)
+        _users += 1
+        return True
+
+
+def disconnect() -> None:
+    """Leave Ray; for the last who connected, a local one that this process started ends with it."""
+    global _users
+    import ray
+
+    with _lock:
+        _users -= 1
+        if not _users:
+            with _until_disconnect.pop_all():
+                ray.shutdown()
+
+
+def _enter(cpus: float) -> None:
     with contextlib.ExitStack() as stack:
         stack.enter_context(own_environment())
         cluster, before = find(), signal.getsignal(signal.SIGTERM)
@@ -56,15 +82,6 @@ def connect(cpus: float) -> bool:
                 _join(cluster, stack)
         stack.callback(_give_sigterm_back, before, signal.getsignal(signal.SIGTERM))
         _until_disconnect.push(stack.pop_all())
-    return True
-
-
-def disconnect() -> None:
-    """Leave Ray; a local one that this process started ends with it."""
-    import ray
-
-    ray.shutdown()
-    _until_disconnect.close()
 
 
 @contextlib.contextmanager
@@ -102,7 +119,8 @@ def node_address() -> str:
     return address
 
 
-def _is_connected() -> bool:
+def is_connected() -> bool:
+    """Whether this process is connected to a Ray, whoever connected it; where not, Ray's calls would start one."""
     ray = sys.modules.get("ray")
     return ray is not None and bool(ray.is_initialized())
 

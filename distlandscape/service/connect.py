@@ -49,8 +49,9 @@ def connect(state: State, address: str | None = None) -> Jobs:
         os.environ["RAY_AUTH_MODE"] = "disabled"  # not the token that lies in the home directory
     os.environ[ADDRESS] = chosen  # Ray's client lets the environment overrule its argument
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    from packaging.version import InvalidVersion
     from ray.exceptions import AuthenticationError
-    from requests.exceptions import Timeout
+    from requests.exceptions import RequestException, Timeout
 
     for name in TALKATIVE:
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -64,8 +65,8 @@ def connect(state: State, address: str | None = None) -> Jobs:
                 raise silent(shown) from None
         except AuthenticationError:
             raise (refused(shown) if asks_for_a_token(chosen) else _another_program(shown)) from None
-        except Exception as error:  # no version, or one that is none
-            raise _another_program(shown) from error
+        except (RuntimeError, RequestException, LookupError, TypeError, InvalidVersion) as error:
+            raise _another_program(shown) from error  # it names no version, or one that is none or too old
         time.sleep(PAUSE)
 
 

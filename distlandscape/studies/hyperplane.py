@@ -15,7 +15,14 @@ from distlandscape.record.run import Run
 from distlandscape.runtime.runner import Runner
 from distlandscape.studies.chance import Chance
 from distlandscape.studies.hyperplane_planes import TRAJECTORY, check_given, trajectory_steps
-from distlandscape.studies.hyperplane_tables import SHARE, accuracies_of, baseline_of, threshold_of, write_tables
+from distlandscape.studies.hyperplane_tables import (
+    SHARE,
+    accuracies_of,
+    baseline_of,
+    target_of,
+    threshold_of,
+    write_tables,
+)
 from distlandscape.studies.hyperplane_task import FULL, PackTask, evaluated_labels, perform, require_training_samples
 from distlandscape.studies.intrinsic import Crossing, crossing, next_dims
 from distlandscape.studies.progress import Progress
@@ -109,19 +116,18 @@ def measure(
     if not baseline:
         raise TrainingError("the budget ended before the full space was trained, so nothing can be compared; raise it")
     level, nothing = threshold_of(baseline, chance), _nothing_to_reach(chance, baseline, h.evaluate_on)
+    target, no_target = target_of(h, chance), _nothing_to_aim_at(config, chance)
     held_out = "the test split" if test is not None else f"the last {h.hold_out:.0%} of the samples"
     return {
-        "status": _status(found[series[0]][0], sweep.exhausted, nothing, max(dims[series[0]]), P),
+        "status": _status(found[series[0]][0], sweep.exhausted, nothing, no_target, max(dims[series[0]]), P),
         "d_int90": _told(found[series[0]][0], baseline, level),
-        "target": None if h.target_accuracy is None else _told(found[series[0]][-1], baseline, h.target_accuracy),
+        "target": None if h.target_accuracy is None else _told(found[series[0]][-1], baseline, target),
         "series": [
             {
                 "kind": kind,
                 "burn_in": burn_in,
                 "d_int90": _told(found[kind, burn_in][0], baseline, level),
-                "target": None
-                if h.target_accuracy is None
-                else _told(found[kind, burn_in][-1], baseline, h.target_accuracy),
+                "target": None if h.target_accuracy is None else _told(found[kind, burn_in][-1], baseline, target),
             }
             for kind, burn_in in series
         ],
@@ -171,13 +177,15 @@ class Packs:
 
 
 def _crossings(config: RunConfig, chance: Chance, outcomes: list[dict[str, Any]], series: Series) -> list[Crossing]:
-    """Of 90 % of the baseline, where that is something to reach, and of the absolute target where there is one."""
-    baseline, target = baseline_of(outcomes, config.hyperplane.seeds), config.hyperplane.target_accuracy
+    """Of 90 % of the baseline and of the absolute target where there is one, each where it is something to reach."""
+    baseline, target = baseline_of(outcomes, config.hyperplane.seeds), target_of(config.hyperplane, chance)
     accuracies = accuracies_of(outcomes, config.hyperplane.seeds).get(series)
     if not accuracies or not baseline:
         return [NOWHERE]
     own = NOWHERE if threshold_of(baseline, chance) is None else crossing(accuracies, baseline, SHARE)
-    return [own] if target is None else [own, crossing(accuracies, None, target)]
+    if config.hyperplane.target_accuracy is None:
+        return [own]
+    return [own, NOWHERE if target is None else crossing(accuracies, None, target)]
 
 
 def _told(found: Crossing, baseline: list[float], threshold: float | None) -> dict[str, Any]:
@@ -206,7 +214,25 @@ def _nothing_to_reach(chance: Chance, baseline: list[float], evaluated_on: str) 
     return f"{why}; if the labels can be predicted, {more}; {learnt}"
 
 
-def _status(found: Crossing, exhausted: bool, nothing: str, largest: int, parameters: int) -> str:
+def _nothing_to_aim_at(config: RunConfig, chance: Chance) -> str:
+    """Why the target has no dimension, with what to do; empty where it has one, or there is no target."""
+    wanted = config.hyperplane.target_accuracy
+    if wanted is None or target_of(config.hyperplane, chance) is not None:
+        return ""
+    return (
+        f"hyperplane.target_accuracy={wanted:g} is no more than the {100 * chance.share:.1f} % of a constant answer, so"
+        " every dimension would reach it: set it above that"
+    )
+
+
+def _status(found: Crossing, exhausted: bool, nothing: str, no_target: str, largest: int, parameters: int) -> str:
+    own = _own_status(found, exhausted, nothing, largest, parameters)
+    if not no_target:
+        return own
+    return no_target if own == "done" else f"{own}; {no_target}"
+
+
+def _own_status(found: Crossing, exhausted: bool, nothing: str, largest: int, parameters: int) -> str:
     budget = "; the budget ended first" if exhausted else ""
     if nothing:
         return f"nothing to reach{budget}: {nothing}"

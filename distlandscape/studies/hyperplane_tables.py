@@ -7,6 +7,7 @@ from typing import Any
 import pyarrow as pa
 
 from distlandscape.config import RunConfig
+from distlandscape.config.studies import HyperplaneConfig
 from distlandscape.record.run import Run
 from distlandscape.studies.chance import Chance
 from distlandscape.studies.hyperplane_task import FULL
@@ -57,10 +58,16 @@ def threshold_of(baseline: list[float], chance: Chance) -> float | None:
     return SHARE * sum(baseline) / len(baseline)
 
 
+def target_of(h: HyperplaneConfig, chance: Chance) -> float | None:
+    """The absolute accuracy to reach; None without one, or where a constant answer reaches it."""
+    return h.target_accuracy if h.target_accuracy is not None and h.target_accuracy > chance.share else None
+
+
 def _dimensions(config: RunConfig, chance: Chance, outcomes: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """One row a series and dimension, the full space among them."""
     h = config.hyperplane
-    threshold = h.target_accuracy or threshold_of(baseline_of(outcomes, h.seeds), chance)
+    baseline = baseline_of(outcomes, h.seeds)
+    threshold = threshold_of(baseline, chance) if h.target_accuracy is None else target_of(h, chance)
     rows = []
     made = {(o["kind"], o["burn_in"], o["dim"]): {"made": o["made"], "why": o.get("why", "")} for o in outcomes}
     for kind, burn_in, dim, members in _groups(outcomes, h.seeds):

@@ -59,10 +59,12 @@ class PackTask:
 
     @property
     def key(self) -> str:
-        """Hash of all that decides the numbers of the pack."""
+        """Hash of all that decides the numbers of the pack; the same as before ``evaluate_on`` was a choice."""
         sections = {"data", "model", "objective", "train"}
         tree = self.config.model_dump(mode="json", include=sections)
-        tree["hyperplane"] = self.config.hyperplane.model_dump(mode="json", exclude=SWEEP)
+        h = self.config.hyperplane
+        later = {"evaluate_on"} if h.evaluate_on == "test" else set[str]()
+        tree["hyperplane"] = h.model_dump(mode="json", exclude=SWEEP | later)
         what = [tree, self.train[1], self.test and self.test[1], self.kind, self.burn_in, self.dim, self.seeds]
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
 

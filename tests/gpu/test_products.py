@@ -22,6 +22,7 @@ from distlandscape.runtime import (
     ProductPlan,
     Residual,
     loss_accuracy_gradient,
+    placed,
 )
 from distlandscape.runtime.evaluate import Evaluator
 from distlandscape.runtime.tree import Subtree
@@ -123,6 +124,23 @@ def test_other_weights_are_copied_anew(change):
         found = both(runner())
     assert not torch.equal(*expected)
     assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
+def test_what_is_kept_of_an_objective_is_dropped_before_the_next_takes_memory(monkeypatch):
+    """A model and linearisations that each fit alone: products of the second run as those of the first did."""
+    kept, real, here = [], placed.detached_copy, runner()
+
+    def copied(model):
+        kept.append(len(here._evaluator.kept))
+        return real(model)
+
+    monkeypatch.setattr(placed, "detached_copy", copied)
+    with pretended():
+        here = runner()
+        for objective in (build("mlp"), build("mlp")):
+            Hessian(objective, here).apply(vectors(objective))
+            assert len(here._evaluator.kept) > 0
+    assert kept == [0, 0]
 
 
 def test_a_model_on_the_device_stays_there_and_pickles_as_one_of_the_cpu():

@@ -126,22 +126,29 @@ def alone():
 
 
 def own():
-    """The user's own Ray, too small for what is asked, busy, and large enough; it is usable after each."""
+    """The user's own Ray: too small for what is asked, with a GPU that torch has not, busy, and large enough.
+
+    It is usable after each.
+    """
     os.environ[LOOPBACK] = "0"
     import ray
 
     from distlandscape.errors import InputError, WorkerFailure
     from distlandscape.runtime import Pool, crew
 
-    ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False)
+    ray.init(address="local", num_cpus=1, num_gpus=1, include_dashboard=False, log_to_driver=False)
     found = {}
+    try:
+        Pool(1, 0.5, 1).__enter__()
+    except InputError as error:
+        found["gpu"] = str(error)
     for transport in ("store", "collective"):
         began = time.monotonic()
         try:
             Pool(2, transport=transport).__enter__()
         except InputError as error:
             found[transport] = [str(error), time.monotonic() - began]
-    crew.NOTICE_SECONDS, crew.START_SECONDS, told = 0.5, 1.5, []
+    crew.NOTICE_SECONDS, crew.START_SECONDS, told = 0.2, 0.6, []
     busy = ray.remote(num_cpus=1)(Busy).remote()
     ray.get(busy.here.remote())
     for transport in ("store", "collective"):

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import torch
@@ -13,7 +9,7 @@ import torch
 from distlandscape.errors import GenerationLost, InputError, WorkerFailure
 from distlandscape.objective import Objective
 from distlandscape.objective.failures import is_out_of_memory
-from distlandscape.runtime import Hessian, LocalRunner, Pool, device, local, session
+from distlandscape.runtime import Hessian, LocalRunner, Pool, device, local
 from tests.runtime import block_functions
 
 
@@ -44,33 +40,6 @@ def test_a_worker_computes_on_the_gpu_that_is_its_own(gpu, monkeypatch):
 def test_a_real_worker_without_a_gpu_does_not_take_one(store):
     assert set(store.map_tasks(block_functions.device_beside_a_gpu, range(6))) == {"cpu"}
     assert device._reserved() is None  # the driver
-
-
-REFUSED = """
-import ray
-from distlandscape.errors import InputError
-from distlandscape.runtime import Pool
-
-ray.init(address="local", num_cpus=2, num_gpus=1, include_dashboard=False, log_to_driver=False)
-try:
-    with Pool(1, gpus_per_worker=1):
-        print("started")
-except InputError as error:
-    print(error)
-"""
-
-
-@pytest.mark.ray
-@pytest.mark.skipif(torch.cuda.is_available(), reason="the GPU of this machine can be used")
-def test_a_reserved_gpu_that_torch_cannot_use_is_an_error():
-    """A machine that says it has a GPU, and a torch that has none: one sentence, not workers that die."""
-    environment = os.environ | {session.LOOPBACK: "0"}
-    environment.pop("RAY_ADDRESS", None)
-    done = subprocess.run(
-        [sys.executable, "-c", REFUSED], capture_output=True, text=True, timeout=120, env=environment, check=True
-    )
-    assert done.stdout.startswith("a GPU is reserved for each worker, but torch ")
-    assert done.stdout.count("\n") == 1
 
 
 class Accelerator(RuntimeError):

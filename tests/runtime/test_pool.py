@@ -194,25 +194,6 @@ def test_passes_leave_nothing_in_the_store(objective, store):
         gc.enable()
 
 
-BAD_SIZES = [
-    {"workers": 0},
-    {"workers": -1},
-    {"transport": "pigeon"},
-    {"cpus_per_worker": 0},
-    {"gpus_per_worker": -1},
-    {"gpus_per_worker": 2},
-    {"gpus_per_worker": 0.5, "transport": "collective"},
-    {"threads": 0},
-    {"micro_batch": 0},
-]
-
-
-@pytest.mark.parametrize("options", BAD_SIZES, ids=str)
-def test_bad_sizes_are_refused_before_anything_starts(options):
-    with pytest.raises(InputError):
-        Pool(**options)
-
-
 def test_tasks_come_back_in_order_from_all_workers(store):
     told = []
     results = store.map_tasks(block_functions.square, range(20), lambda i, result: told.append((i, result)))

@@ -103,6 +103,10 @@ ANSWERS = {
     "another program with a password": (401, {}, "is no job server of Ray"),
     "another program that forbids": (403, {}, "is no job server of Ray"),
     "another program": (200, {}, "is no job server of Ray"),
+    "another program with JSON": (200, {"/api/version": {"version": 3}}, "is no job server of Ray"),
+    "another program with a list": (200, {"/api/version": [3]}, "is no job server of Ray"),
+    "another program with versions": (200, {"/api/version": {"ray_version": "none"}}, "is no job server of Ray"),
+    "another program of old": (200, {"/api/version": {"ray_version": "1.0"}}, "is no job server of Ray"),
     "another program without that page": (404, {}, "is no job server of Ray"),
     "a program with a fault": (500, {}, "is no job server of Ray"),
     "Ray with a token": (401, {"/api/authentication_mode": {"authentication_mode": "token"}}, "wants another token"),
@@ -140,3 +144,12 @@ def test_who_answers_is_told_by_what_it_is(name, state, monkeypatch):
         over.set()
         server.shutdown()
         thread.join()
+
+
+@pytest.mark.parametrize(
+    "error", [PermissionError("a file of ours"), AttributeError("a mistake"), MemoryError()], ids=repr
+)
+def test_what_goes_wrong_on_this_side_is_not_laid_to_the_server(error, state, seen, monkeypatch):
+    monkeypatch.setattr(connecting, "_client", mock.Mock(side_effect=error))
+    with pytest.raises(type(error)):
+        connect(state, FOREIGN)

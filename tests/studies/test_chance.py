@@ -102,6 +102,21 @@ def test_random_labels_have_no_dimension_to_look_for(tmp_path, capfd):
     assert "at most 2" not in page
 
 
+def test_a_target_that_a_constant_answer_reaches_has_no_dimension(tmp_path, capfd):
+    """Two classes of 60 samples: the larger one has half of them at least."""
+    keys = ("hyperplane.target_accuracy=0.5", "hyperplane.rounds=0", "train.steps=100")
+    result = run(tmp_path, capfd, *keys, code=3)
+    assert result["chance"]["accuracy"] >= 0.5
+    assert "hyperplane.target_accuracy=0.5 is no more than the 5" in result["status"]
+    assert [result["target"][name] for name in ("value", "threshold", "at")] == [None, None, None]
+    assert result["d_int90"]["threshold"] is not None
+    assert not any("success" in row for row in result["dimensions"])
+    page = words_of(dl.open_run(result["run_dir"]).path / "report.html")
+    assert "dimension for 50" in page
+    assert "nothing to reach" in page
+    assert "of a constant answer, so every dimension would reach it" in page
+
+
 def test_how_well_random_labels_are_learnt_is_measured_on_the_samples_trained_on(tmp_path, capfd):
     keys = ("data.random_labels=1", "hyperplane.evaluate_on=train", "train.steps=150", "data.samples=80")
     keys += ("model.options={hidden: [64]}", "hyperplane.dims=[2, 1000]", "hyperplane.rounds=0")

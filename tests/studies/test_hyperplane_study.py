@@ -15,7 +15,7 @@ from mlflow import MlflowClient
 import distlandscape as dl
 from distlandscape.cli.main import main
 from distlandscape.cli.summary import summary_lines
-from distlandscape.config import load_config
+from distlandscape.config import RunConfig, load_config
 from distlandscape.models import build_model
 from distlandscape.report.hyperplane import answer, doubts
 from distlandscape.report.plane_curves import crossing_words
@@ -208,6 +208,14 @@ def test_packs_and_their_keys(tmp_path):
         dataclasses.replace(task, config=load_config(None, [*KEYS, "hyperplane.learning_rate=0.2"])),
     ):
         assert changed.key != task.key
+
+
+def test_a_run_begun_before_the_evaluated_samples_were_a_choice_keeps_its_trainings():
+    """The key that a pack had then."""
+    task = PackTask(RunConfig(), ("a", "d"), None, "dense", 0, 10, (0, 1))
+    assert task.key == "fe4ce511b5aa1986"
+    other = RunConfig.model_validate({"hyperplane": {"evaluate_on": "train"}})
+    assert dataclasses.replace(task, config=other).key != task.key
 
 
 @pytest.mark.usefixtures("numbers_only")
