@@ -30,7 +30,7 @@ class Pairs:
     Attributes:
         values: (k,) eigenvalues.
         vectors: k orthonormal vectors.
-        residuals: (k,) bounds on ‖Hv − λv‖.
+        residuals: (k,) bounds on ‖Hv − λv‖ by the recurrence and the measured defect of its relation.
         inherited: (k,) the part of each that pairs found before leave in it: of those that the check found.
     """
 

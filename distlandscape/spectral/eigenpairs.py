@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from distlandscape.convergence import convergence
+from distlandscape.convergence import convergence, stated
 from distlandscape.errors import InputError
 from distlandscape.results import Eigenpairs, Trust
 from distlandscape.spectral.block import BlockLanczos
@@ -125,12 +125,13 @@ def top_eigenpairs(
             pairs, outcome = add_missed_copies(H, pairs, trust, top, low, tol, check_limit, fresh, journal, basis_size)
             passes += outcome.passes
         trust = replace(trust, missed_copies=outcome.words, missed_probability=outcome.probability)
-    converged, lost = convergence(pairs.values, pairs.residuals, tol, H.space.eps, trust.norm)
+    residuals = stated(pairs.residuals, H.space.eps, trust.norm)
+    converged, lost = convergence(pairs.values, residuals, tol, H.space.eps, trust.norm)
     rows = SpaceRows(H.space, pairs.vectors)
     return Eigenpairs(
         eigenvalues=pairs.values,
         eigenvectors=rows.gather() if gather else rows,
-        residuals=pairs.residuals,
+        residuals=residuals,
         converged=converged,
         top=top,
         status=status_words(pairs, converged, lost, trust, tol, H.space.eps, steps, outcome),
@@ -162,7 +163,7 @@ def _until_converged(
         run.step()
         journal.progress("main", run.steps, note)
     trust = certify(run)
-    # β|s| alone can fall below what rounding allows; the measured defect of the relation is added to it.
+    # β|s| says nothing of rounding: the measured defect of the relation is added to it.
     residuals = np.hypot(ritz.residuals[index], trust.relation * trust.norm)
     vectors = list(run.ritz_vectors(ritz.vectors[:, index]))
     pairs = Pairs(ritz.values[index], vectors, residuals, np.zeros(len(index)))
