@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from numbers import Integral
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +15,7 @@ from distlandscape.spectral.block import BlockLanczos
 from distlandscape.spectral.certify import certify
 from distlandscape.spectral.complement import exclude_copies
 from distlandscape.spectral.copies import Pairs, add_missed_copies
+from distlandscape.spectral.given import check_operator, check_pairs, check_real, check_whole
 from distlandscape.spectral.journal import SILENT, Journal
 from distlandscape.spectral.lanczos import Lanczos
 from distlandscape.spectral.rows import SpaceRows
@@ -78,12 +78,17 @@ def top_eigenpairs(
         the check.
 
     Raises:
-        InputError: k, tol, which, max_steps, basis_size or block are not usable, or ``start`` is of another dimension
-            or comes with a block.
+        InputError: H is no operator; k, tol, which, max_steps, basis_size, block or seed are not usable, or ``start``
+            is of another dimension or comes with a block.
         FloatingPointError: a product is not finite.
 
     Reference: Golub & Van Loan, Matrix Computations, ch. 10; Parlett, The Symmetric Eigenvalue Problem, ch. 13.
     """
+    check_operator(H)
+    check_pairs(start=start)
+    check_real(tol=tol)
+    optional = {"max_steps": max_steps, "basis_size": basis_size}
+    check_whole(block=block, seed=seed, **{name: value for name, value in optional.items() if value is not None})
     top, low = _counts(k, which, H.space.dim)
     if not 0 < tol < 1:
         raise InputError(f"tol must lie between 0 and 1, not {tol}; it is relative to each |eigenvalue|; correct it")
@@ -193,8 +198,8 @@ def _counts(k: int | tuple[int, int], which: str, dim: int) -> tuple[int, int]:
     return top, low
 
 
-def _check_block(block: Any, basis_size: int | None, dim: int) -> None:
-    if not isinstance(block, int | np.integer) or not 1 <= block <= dim:
+def _check_block(block: int, basis_size: int | None, dim: int) -> None:
+    if not 1 <= block <= dim:
         raise InputError(
             f"block={block!r} must be a whole number from 1 to the number of parameters ({dim}); correct it"
         )
