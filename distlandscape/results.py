@@ -30,7 +30,7 @@ class Trust:
 
     Attributes:
         relation: ‖H(Qc) − Q T c − β c_m q_{m+1}‖ / ‖H‖ on a random unit c over the whole basis: the Lanczos
-            relation, hence every residual bound β|s| at once, and the repeatability of the product.
+            relation, from which the residual bounds β|s| follow, and the repeatability of the product, on average.
         orthogonality: ‖QᵀQc − c‖ for the same c.
         symmetry: largest Gram-Schmidt coefficient that should vanish for a symmetric H, over ‖H‖.
         norm: ‖H‖ as the largest |Ritz value| seen.
@@ -57,8 +57,11 @@ class Eigenpairs(Displayed):
     Attributes:
         eigenvalues: (k,) descending, of the mean loss over samples.
         eigenvectors: (k, P) orthonormal rows, a tensor unless they were left where the workers keep them.
-        residuals: (k,) bounds on ‖Hv − λv‖.
-        converged: (k,) whether each residual met tol·|λ|, or what rounding leaves of it: see ``at_rounding``.
+        residuals: (k,) ‖Hv − λv‖: the bound of the recurrence with what rounding adds, an estimate that is never less
+            than 20·eps·‖H‖. Some eigenvalue lies within it of λ.
+        converged: (k,) whether each residual met tol·|λ|, or what rounding leaves of it: see ``at_rounding``. Each
+            flag says that there is such an eigenpair; that it has the rank it stands at is only right when all have
+            converged.
         top: how many of the k come from the upper end (the rest are the lowest).
         status: "converged", or what is missing and the remedy.
         steps: Lanczos steps taken.

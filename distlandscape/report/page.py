@@ -20,8 +20,8 @@ from distlandscape.report.tables import Measured, Pairs, RunView
 
 SHOWN = 10  # rows of the first table; the others are folded away
 TRUST = {
-    "relation": "error of the Lanczos relation on a random combination of the whole basis, over the norm; certifies all"
-    " residuals at once",
+    "relation": "error of the Lanczos relation on a random combination of the whole basis, over the norm: what rounding"
+    " leaves on average",
     "orthogonality": "loss of orthogonality of the basis",
     "symmetry": "largest coefficient that vanishes for a symmetric matrix, over the norm",
     "norm": "largest |eigenvalue| seen",

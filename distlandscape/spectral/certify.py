@@ -15,10 +15,13 @@ CERTIFICATE = 2**60  # probe number of the random combination
 def certify(run: Lanczos | BlockLanczos) -> Trust:
     """Check the Lanczos relation on a random combination c of the whole basis; one pass.
 
-    ‖H(Qc) − Q T c − β c_m q_{m+1}‖ at rounding level certifies every residual bound β|s| at once. Residuals are all
-    multiples of q_{m+1} (of a block run: in the span of the block behind), so a sum of Ritz pairs would certify
-    nothing: c must be random. It is a probe of repeatability too, because the product is compared with products made
-    earlier.
+    ‖H(Qc) − Q T c − β c_m q_{m+1}‖ at rounding level certifies that products repeat and that T is what they make of the
+    basis, so that the bounds β|s| mean something. Residuals are all multiples of q_{m+1} (of a block run: in the span
+    of the block behind), so a sum of Ritz pairs would certify nothing: c must be random.
+
+    It is one sample of the defect, on average over the basis. A Ritz vector may weigh just those steps that were
+    rounded most, and is rounded itself where it is stored, so the defect can be far below what a single pair has got:
+    ``convergence.stated`` says what is stated at least.
     """
     space, locked, rank = run.operator.space, run.locked, run.rank
     c = probe_entries(run.seed, CERTIFICATE, "normal", 0, rank)

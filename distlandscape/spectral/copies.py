@@ -16,7 +16,7 @@ import numpy as np
 from distlandscape.results import Trust
 from distlandscape.spectral.journal import Journal
 from distlandscape.spectral.lanczos import Lanczos, Ritz
-from distlandscape.spectral.sides import ACCEPTED, Edge, Side
+from distlandscape.spectral.sides import ACCEPTED, RESOLUTION, Edge, Side
 from distlandscape.spectral.space import Array, Operator, Space, Vector
 from distlandscape.spectral.stopping import due, residual_aims
 
@@ -30,7 +30,7 @@ class Pairs:
     Attributes:
         values: (k,) eigenvalues.
         vectors: k orthonormal vectors.
-        residuals: (k,) bounds on ‖Hv − λv‖.
+        residuals: (k,) bounds on ‖Hv − λv‖ by the recurrence and the measured defect of its relation.
         inherited: (k,) the part of each that pairs found before leave in it: of those that the check found.
     """
 
@@ -97,7 +97,9 @@ def concluded(found: int, passes: int, probability: float) -> Outcome:
     words = f"{found} found and added" if found else "none found"
     words += f" by {passes} products in the complement"
     if probability > ACCEPTED:
-        return Outcome(f"{words}, where the next eigenvalue inward converged", None, passes)
+        beyond = f"{100 * RESOLUTION:g} % of ‖H‖ beyond"
+        words += f", where the next eigenvalue inward converged: only what lies {beyond} is excluded"
+        return Outcome(words, None, passes)
     return Outcome(words, probability, passes)
 
 
@@ -120,9 +122,8 @@ def _run_until_decided(run: Lanczos, edges: list[Edge], tol: float, norm: float,
                 return _Verdict(ritz, sorted(missed), max(side.probability for side in sides), settled)
             if run.crowded:
                 counts = {side.edge.sign: max(1, len(side.beyond)) for side in sides}
-                spare = (run.room - 1) // len(
-                    counts
-                )  # of what lies beyond only as much is kept as leaves room to go on
+                # Of what lies beyond only as much is kept as leaves room to go on.
+                spare = (run.room - 1) // len(counts)
                 run.make_room(*(min(counts.get(sign, 0), spare) for sign in (1.0, -1.0)))
         run.step()
         journal.progress(run.name, run.steps, "looking for missed copies")

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from distlandscape.convergence import FLOOR
 from distlandscape.errors import InputError
 from distlandscape.results import Eigenpairs, SpectralDensity
+from distlandscape.spectral.given import check_operator, check_pairs, check_real, check_whole
 from distlandscape.spectral.journal import SILENT, Journal
 from distlandscape.spectral.known import known_vectors
 from distlandscape.spectral.lanczos import Lanczos, Ritz
@@ -60,9 +61,13 @@ def spectral_density(
         so the first draw takes ``steps`` passes where nothing is known, and every group of further ones as many.
 
     Raises:
-        InputError: draws, steps, target or max_draws are not usable, or pairs of another dimension.
+        InputError: H is no operator; draws, steps, seed, target or max_draws are not usable, or pairs of another
+            dimension.
         FloatingPointError: a product is not finite.
     """
+    check_operator(H)
+    check_pairs(known=known)
+    check_whole(draws=draws, steps=steps, seed=seed, max_draws=max_draws)
     _check(draws, steps, target, max_draws)
     space = H.space
     chosen = None if known is None else known.converged
@@ -104,6 +109,7 @@ def _check(draws: int, steps: int, target: float | None, max_draws: int) -> None
         raise InputError(f"draws={draws} and steps={steps} must both be at least 1; raise them")
     if target is None:
         return
+    check_real(target=target)
     if not 0 < target < 1:
         raise InputError(
             f"target={target} must lie between 0 and 1; it is relative to the range of the eigenvalues; correct it"

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 from numbers import Integral
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from distlandscape.convergence import convergence
+from distlandscape.convergence import convergence, stated
 from distlandscape.errors import InputError
 from distlandscape.results import Eigenpairs, Trust
 from distlandscape.spectral.block import BlockLanczos
 from distlandscape.spectral.certify import certify
 from distlandscape.spectral.complement import exclude_copies
 from distlandscape.spectral.copies import Pairs, add_missed_copies
+from distlandscape.spectral.given import check_operator, check_pairs, check_real, check_whole
 from distlandscape.spectral.journal import SILENT, Journal
 from distlandscape.spectral.lanczos import Lanczos
 from distlandscape.spectral.rows import SpaceRows
@@ -78,12 +78,17 @@ def top_eigenpairs(
         the check.
 
     Raises:
-        InputError: k, tol, which, max_steps, basis_size or block are not usable, or ``start`` is of another dimension
-            or comes with a block.
+        InputError: H is no operator; k, tol, which, max_steps, basis_size, block or seed are not usable, or ``start``
+            is of another dimension or comes with a block.
         FloatingPointError: a product is not finite.
 
     Reference: Golub & Van Loan, Matrix Computations, ch. 10; Parlett, The Symmetric Eigenvalue Problem, ch. 13.
     """
+    check_operator(H)
+    check_pairs(start=start)
+    check_real(tol=tol)
+    optional = {"max_steps": max_steps, "basis_size": basis_size}
+    check_whole(block=block, seed=seed, **{name: value for name, value in optional.items() if value is not None})
     top, low = _counts(k, which, H.space.dim)
     if not 0 < tol < 1:
         raise InputError(f"tol must lie between 0 and 1, not {tol}; it is relative to each |eigenvalue|; correct it")
@@ -125,12 +130,13 @@ def top_eigenpairs(
             pairs, outcome = add_missed_copies(H, pairs, trust, top, low, tol, check_limit, fresh, journal, basis_size)
             passes += outcome.passes
         trust = replace(trust, missed_copies=outcome.words, missed_probability=outcome.probability)
-    converged, lost = convergence(pairs.values, pairs.residuals, tol, H.space.eps, trust.norm)
+    residuals = stated(pairs.residuals, H.space.eps, trust.norm)
+    converged, lost = convergence(pairs.values, residuals, tol, H.space.eps, trust.norm)
     rows = SpaceRows(H.space, pairs.vectors)
     return Eigenpairs(
         eigenvalues=pairs.values,
         eigenvectors=rows.gather() if gather else rows,
-        residuals=pairs.residuals,
+        residuals=residuals,
         converged=converged,
         top=top,
         status=status_words(pairs, converged, lost, trust, tol, H.space.eps, steps, outcome),
@@ -162,7 +168,7 @@ def _until_converged(
         run.step()
         journal.progress("main", run.steps, note)
     trust = certify(run)
-    # β|s| alone can fall below what rounding allows; the measured defect of the relation is added to it.
+    # β|s| says nothing of rounding: the measured defect of the relation is added to it.
     residuals = np.hypot(ritz.residuals[index], trust.relation * trust.norm)
     vectors = list(run.ritz_vectors(ritz.vectors[:, index]))
     pairs = Pairs(ritz.values[index], vectors, residuals, np.zeros(len(index)))
@@ -192,8 +198,8 @@ def _counts(k: int | tuple[int, int], which: str, dim: int) -> tuple[int, int]:
     return top, low
 
 
-def _check_block(block: Any, basis_size: int | None, dim: int) -> None:
-    if not isinstance(block, int | np.integer) or not 1 <= block <= dim:
+def _check_block(block: int, basis_size: int | None, dim: int) -> None:
+    if not 1 <= block <= dim:
         raise InputError(
             f"block={block!r} must be a whole number from 1 to the number of parameters ({dim}); correct it"
         )

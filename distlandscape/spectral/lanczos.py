@@ -84,8 +84,10 @@ class Lanczos:
         self.operator, self.seed, self.probe, self.journal, self.name = operator, seed, probe, journal, name
         space = operator.space
         self.locked = len(locked) if behind is None else behind.size
-        self.capacity = min(capacity, space.dim - self.locked)
-        self.room = self.capacity if room is None else min(room, space.dim - self.locked)
+        rest = space.dim - self.locked
+        self.room = min(capacity if room is None else room, rest)
+        # Restarts lose what they drop: with less room than there are dimensions more steps than those may be of use.
+        self.capacity = capacity if self.room < rest else min(capacity, rest)
         if behind is None:
             self.basis = space.basis(self.locked + min(self.capacity, self.room) + 1)
             for vector in locked:

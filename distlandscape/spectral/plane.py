@@ -12,6 +12,7 @@ from scipy.linalg import solve_triangular
 
 from distlandscape.errors import InputError
 from distlandscape.results import Eigenpairs, Estimate
+from distlandscape.spectral.given import check_operator, check_pairs, check_whole
 from distlandscape.spectral.known import known_vectors
 from distlandscape.spectral.scale import check_scale, power_of_two
 from distlandscape.spectral.space import Array, Operator, Vector
@@ -53,6 +54,9 @@ def plane_curvature(H: Operator, plane: int, seed: int = 0, *, known: Eigenpairs
     Raises:
         InputError: a plane of fewer than 2 dimensions, or of more than H has; pairs of another dimension.
     """
+    check_operator(H)
+    check_pairs(known=known)
+    check_whole(plane=plane, seed=seed)
     if not 2 <= plane <= H.space.dim:
         raise InputError(f"plane={plane} must be from 2 to the number of parameters, {H.space.dim}; correct it")
     space = H.space

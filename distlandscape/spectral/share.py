@@ -46,8 +46,8 @@ def log_probability(run: Lanczos, point: float) -> float:
 
     A random start in P dimensions has P(ω < x) ≤ √(2Px/π) =: p, so a small bound is improbable whatever the step at
     which it is read. Of n independent ones all have p ≤ a with a probability of aⁿ at most. To ask it of 1, 2, 3, …
-    starts is to ask more often, so that of n counts 4ⁿ⁻¹-fold: all together err at most 4/3 times as often as the
-    first alone may.
+    starts is to ask more often, so that of n counts 4ⁿ/3-fold: all together err as often as one alone may,
+    Σ 3/4ⁿ = 1. The first counts 4/3-fold even where no other follows, since it is not known before that none will.
     """
     return together(np.array(log_shares(run, point)), run.operator.space.dim)
 
@@ -55,8 +55,8 @@ def log_probability(run: Lanczos, point: float) -> float:
 def together(log_shares_N: Array, dim: int) -> float:
     """Logarithm of that bound from those of N starts in so many dimensions."""
     logs = np.minimum(0.0, 0.5 * (np.log(2 * dim / np.pi) + log_shares_N))
-    others = np.arange(len(logs))
-    return float(min(0.0, *((others + 1) * np.maximum.accumulate(logs) + others * np.log(4))))
+    counts = np.arange(1, len(logs) + 1)
+    return float(min(0.0, *(counts * np.maximum.accumulate(logs) + counts * np.log(4) - np.log(3))))
 
 
 def heights(run: Lanczos, point: float) -> tuple[list[float], float]:

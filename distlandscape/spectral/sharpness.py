@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from distlandscape.errors import InputError
 from distlandscape.results import Estimate
+from distlandscape.spectral.given import check_operator, check_whole
 from distlandscape.spectral.scale import check_scale
 from distlandscape.spectral.space import Operator
 
@@ -31,6 +32,8 @@ def rescaled_trace(H: Operator, theta_P: npt.ArrayLike, probes: int = 16, seed: 
     Raises:
         InputError: fewer than 2 probes, or θ of another length.
     """
+    check_operator(H)
+    check_whole(probes=probes, seed=seed)
     space, theta = H.space, np.asarray(theta_P)
     if probes < 2:
         raise InputError(f"probes={probes}: at least 2 are needed for a standard error; raise it")

@@ -10,7 +10,7 @@ from distlandscape.spectral.lanczos import Lanczos, Ritz
 from distlandscape.spectral.share import log_probability
 from distlandscape.spectral.stopping import residual_aims, residual_bounds
 
-ACCEPTED = 1e-3  # probability of a missed copy at which the check is content; 4/3 of it after breakdowns, see share.py
+ACCEPTED = 1e-3  # probability of a missed copy at which the check is content
 RESOLUTION = 1e-2  # of ‖H‖ beyond the edge: what lies further out is excluded at that probability in any case
 
 

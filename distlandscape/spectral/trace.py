@@ -8,6 +8,7 @@ import numpy as np
 
 from distlandscape.errors import InputError
 from distlandscape.results import Eigenpairs, Estimate
+from distlandscape.spectral.given import check_operator, check_pairs, check_whole
 from distlandscape.spectral.known import known_vectors
 from distlandscape.spectral.scale import check_scale, power_of_two
 from distlandscape.spectral.space import Array, Operator, Vector
@@ -80,6 +81,8 @@ def trace_and_frobenius(
     Raises:
         InputError: fewer than 2 probes, or pairs of another dimension.
     """
+    check_operator(H)
+    check_pairs(known=known)
     known_values = np.empty(0) if known is None else known.eigenvalues
     known_residuals = np.empty(0) if known is None else known.residuals
     first, second = probe_moments(H, known_vectors(H.space, known), probes, seed)
@@ -99,6 +102,7 @@ def probe_moments(H: Operator, vectors: Sequence[Vector], probes: int, seed: int
     Raises:
         InputError: fewer than 2 probes, or products too small or too large to be squared.
     """
+    check_whole(probes=probes, seed=seed)
     if probes < 2:
         raise InputError(f"probes={probes}: at least 2 are needed for a standard error; raise it")
     space = H.space

@@ -7,6 +7,7 @@ from scipy.linalg import solve_triangular
 
 from distlandscape.errors import InputError
 from distlandscape.results import Eigenpairs, Estimate
+from distlandscape.spectral.given import check_operator, check_pairs, check_whole
 from distlandscape.spectral.known import known_vectors
 from distlandscape.spectral.scale import check_scale
 from distlandscape.spectral.space import Array, Operator, Vector
@@ -41,6 +42,9 @@ def xtrace(H: Operator, probes: int = 16, seed: int = 0, known: Eigenpairs | Non
     Raises:
         InputError: an odd number of probes or fewer than 6, or pairs of another dimension.
     """
+    check_operator(H)
+    check_pairs(known=known)
+    check_whole(probes=probes, seed=seed)
     if probes < 6 or probes % 2:
         raise InputError(
             f"probes={probes}: xtrace needs an even number of at least 6, half of them test vectors; correct it"

@@ -294,6 +294,23 @@ def test_thick_restarts_against_dense_eigenvalues(problem: tuple[Array, Any, str
     assert (true <= pairs.residuals + 1e-12 * max(1.0, np.abs(values).max())).all()
 
 
+def test_a_small_basis_takes_more_steps_than_there_are_dimensions() -> None:
+    """Restarts lose what they drop; 4 of 120 crowded eigenvalues in 9 vectors, and zeros beside 8 others in 7."""
+    crowded = np.concatenate([np.random.default_rng(0).uniform(0, 1, 116), 1 + np.arange(1, 5) * 1e-3])
+    for values, seed, k, which, room in (
+        (crowded, 0, 4, "LA", 9),
+        (np.concatenate([np.linspace(1, 3, 8), np.zeros(12)]), 3, 4, "SA", 7),
+    ):
+        operator = Dense(rotated(values, seed))
+        pairs = top_eigenpairs(operator, k, which=which, basis_size=room)
+        assert pairs.status == "converged"
+        assert pairs.steps > len(values)
+        check(operator, pairs, wanted(values, k, which), pairs.tol, restarted=True)
+        short = top_eigenpairs(operator, k, which=which, basis_size=room, max_steps=len(values))
+        assert f"in {len(values)} steps" in short.status
+        assert ": raise max_steps" in short.status  # which helps
+
+
 def test_too_small_a_basis_is_refused() -> None:
     with pytest.raises(InputError, match="basis_size=7 leaves no room to restart with 5 pairs; take 8 or more"):
         top_eigenpairs(Dense(rotated(np.arange(50.0))), 5, basis_size=7)

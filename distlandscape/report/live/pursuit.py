@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from distlandscape.convergence import convergence
+from distlandscape.convergence import convergence, stated
 from distlandscape.record.run import Run
 from distlandscape.report.live.recurrences import LanczosRun, Ritz, lanczos_runs
 from distlandscape.report.tables import Array, Pairs, RunView
@@ -62,10 +62,11 @@ class Pursuit:
     def ends(self, ritz: Ritz, eps: float) -> tuple[Pairs | None, Pairs | None]:
         """The wanted pairs of either end, as far as there are Ritz values, the most extreme first.
 
-        The bounds are those of the recurrence, with eps·‖H‖ for rounding: how large that is, the run measures last.
+        The residuals are those of the recurrence, and at least what rounding leaves: if that is more, the run measures
+        it last.
         """
         norm = float(np.abs(ritz.values).max())
-        residuals = np.hypot(ritz.residuals, eps * norm)
+        residuals = stated(ritz.residuals, eps, norm)
         good, _ = convergence(ritz.values, residuals, self.tol, eps, norm)
         rounding = good & (residuals > self.tol * np.abs(ritz.values))
         count = len(ritz.values)

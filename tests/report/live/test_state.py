@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from distlandscape.config import RunConfig
+from distlandscape.convergence import ROUNDING
 from distlandscape.errors import InputError
 from distlandscape.record.run import Run, Stage
 from distlandscape.report.live.density import density_so_far
@@ -46,7 +47,7 @@ def test_the_ritz_values_of_the_lanczos_run_under_way(tmp_path: Path) -> None:
     run.log.append("begun", name="eigenpairs-000", top=2, low=1, tol=1e-2, dim=50)
     steps(run)
     exact, vectors = np.linalg.eigh(np.diag(ALPHAS) + np.diag(BETAS[:-1], 1) + np.diag(BETAS[:-1], -1))
-    bounds = np.hypot(BETAS[-1] * vectors[-1], np.finfo(np.float32).eps * np.abs(exact).max())
+    bounds = np.maximum(np.abs(BETAS[-1] * vectors[-1]), ROUNDING * np.finfo(np.float32).eps * np.abs(exact).max())
     follower = Follower(run.path)
 
     found = pursuit(follower.run())
