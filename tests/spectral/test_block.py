@@ -222,8 +222,8 @@ def test_by_default_as_many_vectors_with_any_block() -> None:
         ({"block": 0}, r"block=0 must be a whole number from 1 to the number of parameters \(20\)"),
         ({"block": -1}, "whole number from 1"),
         ({"block": 21}, "whole number from 1"),
-        ({"block": 2.0}, "whole number from 1"),
-        ({"block": "2"}, "whole number from 1"),
+        ({"block": 2.0}, "block=2.0 must be a whole number"),
+        ({"block": "2"}, "block='2' must be a whole number"),
         ({"block": 2, "basis_size": 15}, "basis_size=15 does not go with block=2, .* leave one of them out"),
     ],
 )
