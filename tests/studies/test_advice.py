@@ -105,4 +105,4 @@ def test_all_samples_are_held_out(study, tmp_path):
     ],
 )
 def test_only_dimensions_that_exist_are_asked_for(found, largest, words):
-    assert words in _status(found, False, "", largest, 90)
+    assert words in _status(found, False, "", "", largest, 90)
