@@ -77,13 +77,13 @@ def verdict(seed):
     return True
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(st.integers(0, 2**20))
 def test_right_or_refused(seed):
     verdict(seed)
 
 
-@pytest.mark.parametrize("seeds", [range(1000, 1040)])
+@pytest.mark.parametrize("seeds", [range(1000, 1024)])
 def test_most_are_measured(seeds):
     """The property above would hold for a program that refuses everything; a quarter has a loss to be refused."""
     assert sum(map(verdict, seeds)) >= 0.5 * len(seeds)
