@@ -42,7 +42,7 @@ ROWS = {
         mlp(), (X.long(), Y), sentence="whole numbers stay so; convert them to float32"
     ),
     "another width": Row(mlp(6), (X, Y), sentence=r"samples of shape \(5,\)"),
-    "an axis too few": Row(convolution(), (X, Y), sentence="."),
+    "an axis too few": Row(convolution(), (X, Y), sentence=r"samples of shape \(5,\)"),
     "complex": Row(mlp(), (X.to(torch.cfloat), Y), sentence="complex64"),
     "sparse tensor": Row(mlp(), (X.to_sparse(), Y), sentence=r"X is sparse.*to_dense\(\)"),
     "sparse matrix": Row(mlp(), (scipy.sparse.csr_array(X.numpy()), Y), sentence=r"X is sparse.*toarray\(\)"),
