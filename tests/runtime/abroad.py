@@ -148,7 +148,8 @@ def own():
             Pool(2, transport=transport).__enter__()
         except InputError as error:
             found[transport] = [str(error), time.monotonic() - began]
-    crew.NOTICE_SECONDS, crew.START_SECONDS, told = 0.2, 0.6, []
+    patience, told = crew.START_SECONDS, []
+    crew.NOTICE_SECONDS, crew.START_SECONDS = 0.2, 0.6
     busy = ray.remote(num_cpus=1)(Busy).remote()
     ray.get(busy.here.remote())
     for transport in ("store", "collective"):
@@ -157,7 +158,7 @@ def own():
         except WorkerFailure as error:
             told.append(str(error))
     ray.kill(busy)
-    crew.START_SECONDS = 60.0
+    crew.START_SECONDS = patience
     with Pool(2, 0.5, threads=1, on_event=told.append) as pool:
         found["right"] = measured(pool)
     found |= {"told": told, "still": ray.is_initialized() and ray.get(ray.put(3)) == 3, "others": others(ray)}
