@@ -27,7 +27,7 @@ help:
 	@echo "make quickstart    train a small network, measure its Hessian spectrum, print where the page is"
 	@echo "make test          run the tests (PYTEST_ARGS='…' is passed on), without those that need a browser"
 	@echo "make test-browser  open the page in headless Chromium and check it"
-	@echo "make test-commands run every block of README and start page, some minutes"
+	@echo "make test-commands whole programs, some minutes: blocks of README and start page, jobs of a service, a lost node"
 	@echo "make test-processors tests of the numerics under the kernels that other processors run, about half an hour"
 	@echo "make test-processors-short two such settings, a part of the tests, under 3 minutes"
 	@echo "make lint          ruff, mypy and the import contracts"

@@ -69,6 +69,7 @@ def test_a_hostile_environment(tmp_path):
 
 
 @pytest.mark.ray
+@pytest.mark.commands
 @pytest.mark.timeout(300)
 @LINUX
 def test_a_ray_of_the_user_s_own():

@@ -17,7 +17,7 @@ import pytest
 from distlandscape.service.processes import is_loopback, listening
 from distlandscape.service.state import State
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(400), pytest.mark.xdist_group("ray")]
+pytestmark = [pytest.mark.ray, pytest.mark.commands, pytest.mark.timeout(400), pytest.mark.xdist_group("ray")]
 
 OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # loopback needs no proxy
 SMALL = {

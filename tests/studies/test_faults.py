@@ -51,6 +51,7 @@ def test_a_killed_driver_is_resumed_by_others(undisturbed, out):
 
 
 @pytest.mark.ray
+@pytest.mark.commands
 def test_a_node_is_lost_and_another_added(empty_database, tmp_path):
     """Three nodes: with two of them the run goes on, and it takes up the new one."""
     arguments = [sys.executable, "-m", "tests.faults.nodes", tmp_path, empty_database, "collective"]

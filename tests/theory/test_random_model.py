@@ -11,7 +11,7 @@ import pytest
 from distlandscape.errors import InputError
 from distlandscape.theory import RandomModel, softmax_moments
 
-SEEDS = 20
+SEEDS = 10
 # Eight parameter sets in range: C, N, D, σ_c, σ_E, σ_z.
 SETS = [
     (10, 300, 1000, 1.0, 1.0, 1.0),
