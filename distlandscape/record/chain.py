@@ -1,4 +1,4 @@
-"""The chain of a log's lines: each holds its number and the hash of the line before it."""
+"""The chain of a log's lines: each holds its number, the hash of the line before it, and its own."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from typing import Any, NamedTuple
 from distlandscape.errors import InputError
 
 Events = list[dict[str, Any]]
+_OWN, _END = b', "hash": "', b'"}\n'  # around a line's own hash, at its end
 REMEDY = "put back the log as the run wrote it, or start the study again"
 
 
 class Tail(NamedTuple):
-    """Where a log ends: number and hash of its last whole line, bytes up to there, and whether the lines are chained.
+    """Where a log ends: number and hash of its last whole line, bytes up to there, and whether lines are chained.
 
     Editions before this one wrote lines without a chain, which can be read and not gone on with.
     """
@@ -29,9 +30,12 @@ class Tail(NamedTuple):
 EMPTY = Tail(0, "", 0, True)
 
 
-def hash_of(line: bytes) -> str:
-    """What the next line holds of this one, its end of line included."""
-    return hashlib.sha256(line).hexdigest()
+def linked(fields: dict[str, Any], tail: Tail) -> tuple[bytes, Tail]:
+    """The line of these fields behind ``tail``, and where the log ends with it; its last key is its own hash."""
+    told = json.dumps({**fields, "line": tail.lines + 1, "before": tail.hash}, allow_nan=False)[:-1].encode()
+    own = hashlib.sha256(told).hexdigest()
+    line = told + _OWN + own.encode() + _END
+    return line, Tail(tail.lines + 1, own, tail.size + len(line), tail.chained)
 
 
 def whole_lines(content: bytes) -> list[bytes]:
@@ -51,9 +55,9 @@ def follow(lines: Sequence[bytes], tail: Tail, path: Path) -> tuple[Events, Tail
         event = _event(line, number, path)
         chained = "before" in event if number == 1 else tail.chained
         if chained:
-            _require_next(event, tail, path)
+            _require_next(event, line, tail, path)
         events.append(event)
-        tail = Tail(number, hash_of(line), tail.size + len(line), chained)
+        tail = Tail(number, str(event.get("hash")), tail.size + len(line), chained)
     return events, tail
 
 
@@ -74,16 +78,19 @@ def _is_event(event: Any) -> bool:
     return all(name in event and fits(event[name]) for name, fits in FIELDS.get(event["event"], {}).items())
 
 
-def _require_next(event: dict[str, Any], tail: Tail, path: Path) -> None:
+def _require_next(event: dict[str, Any], line: bytes, tail: Tail, path: Path) -> None:
     number = tail.lines + 1
+    own = str(event.get("hash"))
+    told = line.removesuffix(_OWN + own.encode() + _END)
+    if told == line or hashlib.sha256(told).hexdigest() != own:
+        raise InputError(f"line {number} of {path} was changed after the run wrote it; {REMEDY}")
     if event.get("line") != number:
         raise InputError(
             f"line {number} of {path} says that it is line {event.get('line')!r}: lines are missing, doubled or"
             f" swapped there; {REMEDY}"
         )
     if event.get("before") != tail.hash:
-        where = f"line {tail.lines}" if tail.lines else "the beginning"
-        raise InputError(f"{where} of {path} was changed after the run wrote it, as the line after it shows; {REMEDY}")
+        raise InputError(f"line {number} of {path} does not follow the line that stands before it; {REMEDY}")
 
 
 def _refuse(constant: str) -> float:
@@ -112,7 +119,7 @@ ENDS = ("done", "unconverged", "failed", "interrupted")
 FIELDS: dict[str, dict[str, Callable[[Any], bool]]] = {
     "created": {"run_id": _is(str), "config": _is(str), "identity": _is(str)},
     "adopted": {"run_id": _is(str)},
-    "ended": {"status": ENDS.__contains__, "detail": _is(str)},
+    "ended": {"status": ENDS.__contains__},
     "begun": {"name": _is(str)},
     "fault": {"text": _is(str)},
     "stage": {"name": _is(str), "sha256": _is(str), "values": _is(dict)},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import threading
 import time
@@ -12,15 +11,15 @@ from typing import Any
 
 from distlandscape.errors import InputError, WriteFailed
 from distlandscape.files import open_plain, plain_descriptor, write_all
-from distlandscape.record.chain import EMPTY, Events, Tail, follow, hash_of, whole_lines
+from distlandscape.record.chain import EMPTY, Events, Tail, follow, linked, whole_lines
 
 
 class EventLog:
     """Events of one run, oldest first.
 
-    Every line holds its number and a hash of the line before it, so a line that was changed, doubled, swapped or
-    taken out is seen at every reading. A crash can tear the last line only. Readers ignore a torn line; a writer cuts
-    it off before it goes on.
+    Every line holds its number, the hash of the line before it and its own, so a line that was changed, doubled,
+    swapped or taken out of the middle is seen at every reading. A crash can tear the last line only. Readers ignore a
+    torn line; a writer cuts it off before it goes on.
     Floats survive to the bit (JSON writes their shortest exact form).
     """
 
@@ -40,8 +39,7 @@ class EventLog:
             descriptor = self._opened(os.O_RDWR | os.O_CREAT)
             try:
                 tail = self._end(descriptor)
-                told = {"event": event, "time": time.time(), "line": tail.lines + 1, "before": tail.hash, **fields}
-                line = json.dumps(told, allow_nan=False).encode() + b"\n"
+                line, end = linked({"event": event, "time": time.time(), **fields}, tail)
                 os.lseek(descriptor, tail.size, os.SEEK_SET)
                 try:
                     write_all(descriptor, line)
@@ -50,7 +48,7 @@ class EventLog:
                     with contextlib.suppress(OSError):  # then the next append finds it too long, and cuts it first
                         os.ftruncate(descriptor, tail.size)
                     raise
-                self._tail = Tail(tail.lines + 1, hash_of(line), tail.size + len(line), tail.chained)
+                self._tail = end
             except OSError as error:
                 raise self._failed(error) from error
             finally:

@@ -98,7 +98,7 @@ class Run(Displayed):
         return Shown(
             f"Run of {self.study}: {self.status}",
             notes=[
-                *([("outcome", str(ended[-1]["detail"]))] if ended else []),
+                *([("outcome", str(ended[-1].get("detail")))] if ended else []),
                 ("run id", self.run_id),
                 ("folder", str(self.path)),
                 *([("page", str(page))] if page.exists() else []),

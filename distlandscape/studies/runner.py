@@ -131,7 +131,6 @@ def resume_study(run: Run, make_page: MakePage, workers: int | None = None, draw
     """
     if run.study not in (*STUDIES, *SWEEPS, THEORY):
         raise InputError(f"{run.path} belongs to the study {run.study!r}, which this version does not know")
-    require_untouched(run)
     tree = run.config
     if workers is not None:
         tree["runtime"]["workers"] = workers
@@ -139,8 +138,9 @@ def resume_study(run: Run, make_page: MakePage, workers: int | None = None, draw
     if run.status in ("done", "unconverged"):
         raise InputError(f"the run {run.path} is finished ({run.status}); start a new one to measure again")
     if not run.resumable:
-        why = run.log.events("ended")[-1]["detail"]
+        why = run.log.events("ended")[-1].get("detail")
         raise InputError(f"the run {run.path} failed, and would fail again: {why}")
+    require_untouched(run)
     if config.runtime.workers:
         session.check()
     _use_threads(config)
