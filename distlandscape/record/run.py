@@ -208,9 +208,13 @@ class Run(Displayed):
             return {}
         return now if isinstance(now, dict) else {}
 
-    def write_table(self, name: str, table: pa.Table) -> None:
-        """Store ``tables/NAME.parquet``."""
-        write_whole(self.path / "tables" / f"{name}.parquet", lambda path: pq.write_table(table, path))
+    def write_table(self, name: str, table: pa.Table) -> str:
+        """Store ``tables/NAME.parquet``; returns its sha256."""
+        return write_whole(self.table_file(name), lambda path: pq.write_table(table, path))
+
+    def table_file(self, name: str) -> Path:
+        """Where a table is stored."""
+        return self.path / "tables" / f"{name}.parquet"
 
     def table(self, name: str) -> pa.Table | None:
         """Read ``tables/NAME.parquet``, or None if there is none.
@@ -218,14 +222,14 @@ class Run(Displayed):
         Raises:
             InputError: it cannot be read.
         """
-        file = self.path / "tables" / f"{name}.parquet"
+        file = self.table_file(name)
         try:
             with open_plain(file) as content:
                 return pq.read_table(content)
         except FileNotFoundError:
             return None
         except (OSError, pa.ArrowException) as error:
-            raise InputError(f"{file} is damaged ({error}); distlandscape resume of the run writes it anew") from error
+            raise InputError(f"{file} is damaged ({error}); remove it, and the run is shown without it") from error
 
     def write_result(self, result: dict[str, Any]) -> None:
         """Store ``result.json``, the summary of a finished run."""

@@ -16,6 +16,7 @@ from distlandscape.models import save_weights
 from distlandscape.record.run import Run
 from distlandscape.training import State
 
+CURVE = "training"
 COST_SHARE = 0.05  # of the time goes into keeping the state at most
 FIRST_SECONDS = 1.0  # a training shorter than this is repeated faster than its state is written
 
@@ -110,11 +111,10 @@ class TrainingRecord:
         now = time.monotonic()
         self._due = now + (now - began) / COST_SHARE
 
-    def write_curve(self) -> None:
-        """Store the table ``training``: loss and learning rate of the mini-batches so far."""
+    def write_curve(self) -> str | None:
+        """Store the table ``training``: loss and learning rate of the mini-batches so far; its sha256, if any."""
         rows = [{"step": step, "loss": loss, "learning_rate": self._rate(step)} for step, loss in self._curve]
-        if rows:
-            self._run.write_table("training", pa.Table.from_pylist(rows))
+        return self._run.write_table(CURVE, pa.Table.from_pylist(rows)) if rows else None
 
     def close(self) -> None:
         """Delete the state: the training is done."""
