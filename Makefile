@@ -21,7 +21,7 @@ BENCH := $(VENV)/.installed-bench
 # Two pips must never write into one environment at the same time.
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test attack test-browser test-commands test-processors test-processors-short lint docs bench bench-coverage bench-memory bench-peers bench-restart bench-scaling bench-warm faults bench-planes theory-table class-tables emergence-tables hyperplane-tables goldilocks-tables picture release-check clean
+.PHONY: help quickstart test attack test-browser test-commands test-processors test-processors-short lint docs bench bench-coverage bench-journal bench-memory bench-peers bench-restart bench-scaling bench-warm faults bench-planes theory-table class-tables emergence-tables hyperplane-tables goldilocks-tables picture release-check clean
 
 help:
 	@echo "make quickstart    train a small network, measure its Hessian spectrum, print where the page is"
@@ -35,6 +35,7 @@ help:
 	@echo "make docs          build the documentation into docs/_build/html"
 	@echo "make bench         cost of a product in gradients, beside a peer and over Ray workers (Markdown)"
 	@echo "make bench-coverage  how often intervals of the estimators hold the truth, 20,000 dimensions (Markdown)"
+	@echo "make bench-journal what the journal of a Lanczos step costs beside the step, on resnet20 (Markdown)"
 	@echo "make bench-memory  resident memory of each process while 1 GB is imported and measured (Markdown)"
 	@echo "make bench-peers   eigenpairs and a density beside other packages, in gradient passes (Markdown)"
 	@echo "make bench-restart products and memory of the eigenpairs with 15 vectors at most, and with all (Markdown)"
@@ -132,6 +133,9 @@ bench: $(TEST)
 
 bench-coverage: $(TEST)
 	$(BIN)/python -m tests.benchmarks.coverage
+
+bench-journal: $(TEST)
+	$(BIN)/python -m tests.benchmarks.journal
 
 bench-memory: $(TEST)
 	$(BIN)/python -m tests.benchmarks.memory

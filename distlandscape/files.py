@@ -79,6 +79,7 @@ def write_all(descriptor: int, content: bytes) -> None:
     """
     written = os.write(descriptor, content)
     if written != len(content):
+        os.write(descriptor, content[written:])  # for the system's own reason, which is an error as a rule
         raise OSError(errno.ENOSPC, f"the disk took {written:,} of {len(content):,} bytes")
 
 
