@@ -21,12 +21,13 @@ BENCH := $(VENV)/.installed-bench
 # Two pips must never write into one environment at the same time.
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-browser test-commands test-processors test-processors-short lint docs bench bench-coverage bench-memory bench-peers bench-restart bench-scaling bench-warm faults bench-planes theory-table class-tables emergence-tables hyperplane-tables goldilocks-tables picture release-check clean
+.PHONY: help quickstart test attack test-browser test-commands test-processors test-processors-short lint docs bench bench-coverage bench-journal bench-memory bench-peers bench-restart bench-scaling bench-warm faults bench-planes theory-table class-tables emergence-tables hyperplane-tables goldilocks-tables picture release-check clean
 
 help:
 	@echo "make quickstart    train a small network, measure its Hessian spectrum, print where the page is"
 	@echo "make test          run the tests (PYTEST_ARGS='…' is passed on), without those that need a browser"
 	@echo "make test-browser  open the page in headless Chromium and check it"
+	@echo "make attack        what hostile files, other users, kills and full disks may do, some minutes; best as root"
 	@echo "make test-commands whole programs, some minutes: blocks of README and start page, jobs of a service, a lost node"
 	@echo "make test-processors tests of the numerics under the kernels that other processors run, about half an hour"
 	@echo "make test-processors-short two such settings, a part of the tests, under 3 minutes"
@@ -34,6 +35,7 @@ help:
 	@echo "make docs          build the documentation into docs/_build/html"
 	@echo "make bench         cost of a product in gradients, beside a peer and over Ray workers (Markdown)"
 	@echo "make bench-coverage  how often intervals of the estimators hold the truth, 20,000 dimensions (Markdown)"
+	@echo "make bench-journal what the journal of a Lanczos step costs beside the step, on resnet20 (Markdown)"
 	@echo "make bench-memory  resident memory of each process while 1 GB is imported and measured (Markdown)"
 	@echo "make bench-peers   eigenpairs and a density beside other packages, in gradient passes (Markdown)"
 	@echo "make bench-restart products and memory of the eigenpairs with 15 vectors at most, and with all (Markdown)"
@@ -89,8 +91,8 @@ quickstart: $(BASE)
 # Tests that start a Ray mostly wait, and share one: they run in a process of their own beside the others.
 # 5 is pytest's word for "no test was chosen", which PYTEST_ARGS may do to one of the two.
 test: $(TEST)
-	@$(BIN)/python -m pytest --durations=15 -m "ray and not browser and not commands" $(PYTEST_ARGS) > .pytest-ray.log 2>&1 & beside=$$!; \
-	$(BIN)/python -m pytest --durations=15 -n 2 --dist loadgroup -m "not ray and not browser and not commands" $(PYTEST_ARGS); first=$$?; \
+	@$(BIN)/python -m pytest --durations=15 -m "ray and not browser and not commands and not attack" $(PYTEST_ARGS) > .pytest-ray.log 2>&1 & beside=$$!; \
+	$(BIN)/python -m pytest --durations=15 -n 2 --dist loadgroup -m "not ray and not browser and not commands and not attack" $(PYTEST_ARGS); first=$$?; \
 	wait $$beside; second=$$?; cat .pytest-ray.log; rm -f .pytest-ray.log; \
 	for code in $$first $$second; do case $$code in 0|5) ;; *) exit $$code ;; esac; done
 
@@ -105,6 +107,10 @@ test-browser: $(TEST)
 
 test-commands: $(TEST)
 	$(BIN)/python -m pytest -n 0 -m commands $(PYTEST_ARGS)
+
+# As root the tests that need another user or a disk of their own run too; the others are skipped and named.
+attack: $(TEST)
+	$(BIN)/python -m pytest -n 0 -rs tests/security $(PYTEST_ARGS)
 
 test-processors: $(TEST)
 	$(BIN)/python -m tests.processors
@@ -127,6 +133,9 @@ bench: $(TEST)
 
 bench-coverage: $(TEST)
 	$(BIN)/python -m tests.benchmarks.coverage
+
+bench-journal: $(TEST)
+	$(BIN)/python -m tests.benchmarks.journal
 
 bench-memory: $(TEST)
 	$(BIN)/python -m tests.benchmarks.memory

@@ -16,6 +16,25 @@ class TrainingError(InputError):
     """Training cannot go on with these settings, and a resume would end alike (exit code 2)."""
 
 
+class WriteFailed(OSError):
+    """A file could not be written; under its name stands what stood there before (exit code 1).
+
+    Args:
+        number: the system's number of the error, None where a library gives none.
+        reason: the system's words for it.
+        path: the file.
+    """
+
+    def __init__(self, number: int | None, reason: str, path: str) -> None:
+        super().__init__(number, reason, path)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.filename} could not be written ({self.strerror}); what was written before is whole: make room on"
+            " its disk, or see to what else is wrong with it, then resume the run"
+        )
+
+
 class WorkerFailure(RuntimeError):
     """Workers kept dying on the same piece of work; the run stops, nothing is lost (exit code 1)."""
 

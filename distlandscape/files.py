@@ -1,45 +1,172 @@
-"""Files that are either whole or absent (temporary name, fsync, rename), and folders that hold Ray's sockets."""
+"""Files that are either whole or absent, read and deleted without following links; folders for Ray's sockets."""
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import secrets
+import shutil
+import stat
 import tempfile
 from collections.abc import Callable
+from io import BufferedReader
 from pathlib import Path
 
-from distlandscape.errors import InputError
+from safetensors import SafetensorError
+
+from distlandscape.errors import InputError, WriteFailed
 
 SOCKET_PATH = 107  # bytes that the path of a Unix socket may have
 SOCKET_BELOW = len("/ray/session_2000-01-01_00-00-00_000000_4194304/sockets/plasma_store.10")  # Ray's longest
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> str:
-    """Let ``write`` make the file under a temporary name, sync it, rename it; returns its sha256."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    """Let ``write`` make the file under a temporary name, sync it, rename it; returns its sha256.
+
+    Raises:
+        WriteFailed: the disk is full or refuses; the file is as it was before.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.part")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666))
         write(temporary)
-        with temporary.open("rb+") as file:
+        with open_plain(temporary) as file:
             os.fsync(file.fileno())
-        digest = sha256(temporary)
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
         temporary.replace(path)
-    except BaseException:
+        _sync_folder(path.parent)
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, (OSError, SafetensorError)):
+            raise _failed(error, path) from error
         raise
-    _sync_folder(path.parent)
     return digest
 
 
+def write_bytes(path: Path, content: bytes) -> str:
+    """Write a small file whole; returns its sha256.
+
+    Raises:
+        WriteFailed: see ``write_whole``.
+    """
+
+    def write(temporary: Path) -> None:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_NOFOLLOW)
+        try:
+            write_all(descriptor, content)
+        finally:
+            os.close(descriptor)
+
+    return write_whole(path, write)
+
+
 def write_text(path: Path, text: str) -> str:
-    """Write a text file whole; returns its sha256."""
-    return write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    """Write a text file whole; returns its sha256.
+
+    Raises:
+        WriteFailed: see ``write_whole``.
+    """
+    return write_bytes(path, text.encode())
+
+
+def write_all(descriptor: int, content: bytes) -> None:
+    """Write without a buffer, which would be written once more at closing; less than everything is an error.
+
+    Raises:
+        OSError: not all of it is written.
+    """
+    written = os.write(descriptor, content)
+    if written != len(content):
+        os.write(descriptor, content[written:])  # for the system's own reason, which is an error as a rule
+        raise OSError(errno.ENOSPC, f"the disk took {written:,} of {len(content):,} bytes")
+
+
+def open_plain(path: Path) -> BufferedReader:
+    """Open a file of a run for reading: a regular file, never what a link in its place points to.
+
+    Raises:
+        InputError: it is a link, a pipe, a device or a socket.
+        OSError: absent or unreadable.
+    """
+    return open(plain_descriptor(path, os.O_RDONLY), "rb")
+
+
+def plain_descriptor(path: Path, flags: int) -> int:
+    """The same as a descriptor, for what ``flags`` say.
+
+    Raises:
+        InputError: see ``open_plain``.
+        OSError: absent, or not for this user.
+    """
+    try:
+        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        if error.errno not in (errno.ELOOP, errno.ENXIO):  # a link, a pipe or a socket
+            raise
+    else:
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return descriptor
+        os.close(descriptor)
+    raise InputError(
+        f"{path} is a link, a pipe or a device, where a run has files of its own; replace it by the file, or leave this"
+        " run alone"
+    )
+
+
+def read_plain(path: Path) -> bytes:
+    """Content of a file of a run; errors as ``open_plain``."""
+    with open_plain(path) as file:
+        return file.read()
+
+
+def require_unchanged(path: Path, digest: object) -> None:
+    """Raise InputError unless a file of a run has the digest that its log holds."""
+    try:
+        with open_plain(path) as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        found = None
+    if found is None or found != digest:
+        raise InputError(f"{path} is missing or was changed after the run wrote it; start the study again")
+
+
+def remove_files(top: Path, doomed: Callable[[Path], bool]) -> None:
+    """Delete files of a run below a folder, which may be absent; follows no link."""
+    if not top.is_dir():
+        return
+    for folder, _, names, descriptor in os.fwalk(top):
+        for name in names:
+            if doomed(Path(folder, name)):
+                os.unlink(name, dir_fd=descriptor)
+
+
+def remove_tree(top: Path, below: Path) -> None:
+    """Delete the folder ``below`` of the folder ``top``, as far as it is there; follows no link below ``top``."""
+    descriptor = os.open(top, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        for part in below.parent.parts:
+            inner = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=descriptor)
+            os.close(descriptor)
+            descriptor = inner
+        shutil.rmtree(below.name, ignore_errors=True, dir_fd=descriptor)
+    except (FileNotFoundError, NotADirectoryError):  # absent, or a link
+        return
+    finally:
+        os.close(descriptor)
 
 
 def sha256(path: Path) -> str:
     """Digest of a file's content, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _failed(error: OSError | SafetensorError, path: Path) -> WriteFailed:
+    if isinstance(error, OSError):
+        return WriteFailed(error.errno, error.strerror or str(error), str(path))
+    return WriteFailed(None, str(error), str(path))
 
 
 def holds_sockets(folder: str) -> bool:

@@ -1,9 +1,11 @@
-"""Slow, short and obviously right: dense oracles in float64 that share no code with the package."""
+"""Slow, short and obviously right: dense oracles in float64 that share no code with the package, and logs alike."""
 
 from __future__ import annotations
 
 import copy
 import functools
+import hashlib
+import json
 from fnmatch import fnmatchcase
 from itertools import pairwise
 from unittest import mock
@@ -13,6 +15,22 @@ import torch
 from torch import nn
 from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
+
+
+def unchained(event):
+    """An event of a log without its time and its place in the chain, as it is appended."""
+    return {name: value for name, value in event.items() if name not in ("time", "line", "before", "hash")}
+
+
+def chained(events):
+    """A log of these events and no others, each line chained to the one before."""
+    log, before = b"", ""
+    for number, event in enumerate(events, 1):
+        told = {**{name: value for name, value in event.items() if name != "hash"}, "line": number, "before": before}
+        line = json.dumps(told).encode().removesuffix(b"}")
+        before = hashlib.sha256(line).hexdigest()
+        log += line + b', "hash": "' + before.encode() + b'"}\n'
+    return log
 
 
 def samples(shape, outputs, n=37, seed=0):

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from typing import TextIO
 
 from distlandscape.cli.key_help import HelpWithKeys
-from distlandscape.errors import InputError, Interrupted
+from distlandscape.errors import InputError, Interrupted, WriteFailed
 
 COMMANDS = (
     "quickstart",
@@ -77,6 +77,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return CLOSED_PIPE
     except InputError as error:
         return _fail(str(error), BAD_INPUT)
+    except WriteFailed as error:
+        return _fail(str(error), FAILED)
     except (KeyboardInterrupt, Interrupted):
         return _fail("interrupted; a run that had begun can be resumed, see above", INTERRUPTED)
     except Exception as error:

@@ -9,6 +9,7 @@ from distlandscape.cli.study import add_json_option
 from distlandscape.record.mlflow_mirror import MlflowMirror
 from distlandscape.record.mlflow_values import redact
 from distlandscape.record.run import Run
+from distlandscape.record.untouched import require_files
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -32,9 +33,10 @@ def run(args: argparse.Namespace) -> int:
     """Sync once; 0 when MLflow is up to date, 1 when the tracking server is away.
 
     Raises:
-        InputError: ``args.run_dir`` is not a run directory.
+        InputError: ``args.run_dir`` is not a run directory, or one with links in it.
     """
     directory = Run.open(args.run_dir)
+    require_files(directory.path)
     tracking = directory.config.get("tracking") or {}
     mirror = MlflowMirror(directory, args.uri or tracking.get("uri"), tracking.get("experiment") or "distlandscape")
     in_sync = mirror.push(final=True)

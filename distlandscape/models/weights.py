@@ -17,14 +17,18 @@ from distlandscape.models.weights_file import is_dense, read_states
 from distlandscape.models.weights_names import Match, match, place
 
 
-def save_weights(model: nn.Module, path: Path) -> None:
-    """Write parameters and buffers as safetensors, whole or not at all."""
+def save_weights(model: nn.Module, path: Path) -> str:
+    """Write parameters and buffers as safetensors, whole or not at all; returns the file's sha256.
+
+    Raises:
+        WriteFailed: the disk is full or refuses.
+    """
     # Cloned, because safetensors refuses tensors that share memory, as tied weights do.
     state = {
         name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
         for name, tensor in model.state_dict().items()
     }
-    write_whole(path, lambda temporary: save_file(state, temporary))
+    return write_whole(path, lambda temporary: save_file(state, temporary))
 
 
 def load_weights(model: nn.Module, path: str | Path) -> None:

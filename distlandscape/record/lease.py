@@ -10,7 +10,8 @@ import time
 from pathlib import Path
 from types import TracebackType
 
-from distlandscape.errors import RunLockedError
+from distlandscape.errors import RunLockedError, WriteFailed
+from distlandscape.files import read_plain, write_all
 
 HEARTBEAT_SECONDS = 5.0
 STALE_SECONDS = 60.0
@@ -24,6 +25,7 @@ class Lease:
 
     Raises:
         RunLockedError: the run is being written by a living process.
+        WriteFailed: the lease cannot be written.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -39,8 +41,15 @@ class Lease:
             except FileExistsError:
                 self._clear_stale()
                 continue
-            with os.fdopen(descriptor, "w") as file:
-                file.write(mine)
+            except OSError as error:
+                raise self._failed(error) from error
+            try:
+                write_all(descriptor, mine.encode())
+            except OSError as error:
+                self.path.unlink()  # or nobody could resume the run for a minute
+                raise self._failed(error) from error
+            finally:
+                os.close(descriptor)
             break
         self._thread.start()
         return self
@@ -55,8 +64,8 @@ class Lease:
     def _clear_stale(self) -> None:
         """Take away a dead holder's lease; the rename makes sure only one contender does."""
         try:
-            age = time.time() - self.path.stat().st_mtime
-            text = self.path.read_text()
+            age = time.time() - self.path.lstat().st_mtime
+            text = read_plain(self.path)
         except FileNotFoundError:
             return
         holder = _parse(text)
@@ -72,27 +81,30 @@ class Lease:
             return
         grave.unlink()
 
+    def _failed(self, error: OSError) -> WriteFailed:
+        return WriteFailed(error.errno, error.strerror or str(error), str(self.path))
+
     def _beat(self) -> None:
         while not self._stop.wait(HEARTBEAT_SECONDS):
-            os.utime(self.path)
+            os.utime(self.path, follow_symlinks=False)
 
 
 def held(folder: Path) -> bool:
     """Whether some process that lives holds the lease of a run directory, seen from any machine."""
     path = folder / "lease.json"
     try:
-        return _alive(_parse(path.read_text()), time.time() - path.stat().st_mtime)
+        return _alive(_parse(read_plain(path)), time.time() - path.lstat().st_mtime)
     except FileNotFoundError:
         return False
 
 
-def _parse(text: str) -> dict[str, object]:
-    """The holder's lines, or {} while it is still writing them."""
+def _parse(text: bytes) -> dict[str, object]:
+    """The holder's lines, or {} while it is still writing them, or where they are not those of a holder."""
     try:
-        holder: dict[str, object] = json.loads(text)
-    except json.JSONDecodeError:
+        holder = json.loads(text)
+    except (ValueError, RecursionError):
         return {}
-    return holder
+    return holder if isinstance(holder, dict) else {}
 
 
 def _alive(holder: dict[str, object], age: float) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import time
 import uuid
 from dataclasses import dataclass
@@ -14,12 +15,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import yaml
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from distlandscape.display import Displayed, Shown
 from distlandscape.errors import InputError
-from distlandscape.files import sha256, write_text, write_whole
+from distlandscape.files import open_plain, read_plain, require_unchanged, write_all, write_text, write_whole
+from distlandscape.record.config import config_digest, dump_config, identity_digest, load_config
 from distlandscape.record.lease import Lease
 from distlandscape.record.log import EventLog
 
@@ -52,15 +54,23 @@ class Run(Displayed):
 
         Raises:
             InputError: ``out`` cannot be written.
+            WriteFailed: the disk is full; nothing is left of the directory.
         """
         run_id = uuid.uuid4().hex
         path = out.absolute() / f"{study}-{time.strftime('%Y%m%d-%H%M%S')}-{run_id[:4]}"
         require_writable(out)
-        path.mkdir(parents=True)
         whole = {"run_id": run_id, "study": study, **identity}
-        write_text(path / "config.yaml", yaml.safe_dump(config, sort_keys=False))
-        write_text(path / "run.json", json.dumps(whole, indent=2))
-        return cls(path, whole)
+        run = cls(path, whole)
+        try:
+            path.mkdir(parents=True)
+            digests = {"config": config_digest(config), "identity": identity_digest(whole)}
+            run.log.append("created", run_id=run_id, **digests)
+            write_text(path / "config.yaml", dump_config(config))
+            write_text(path / "run.json", json.dumps(whole, indent=2))  # the last: with it the folder is a run
+        except BaseException:
+            shutil.rmtree(path, ignore_errors=True)
+            raise
+        return run
 
     @classmethod
     def open(cls, path: str | Path) -> Run:
@@ -71,9 +81,9 @@ class Run(Displayed):
         """
         folder = Path(path)
         try:
-            identity = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-            complete = isinstance(identity, dict) and {"run_id", "study"} <= set(identity)
-        except (OSError, ValueError):
+            identity = json.loads(read_plain(folder / "run.json"))
+            complete = isinstance(identity, dict) and all(isinstance(identity.get(k), str) for k in ("run_id", "study"))
+        except (OSError, ValueError, RecursionError):
             complete = False
         if not complete or not (folder / "config.yaml").is_file():
             raise InputError(
@@ -88,7 +98,7 @@ class Run(Displayed):
         return Shown(
             f"Run of {self.study}: {self.status}",
             notes=[
-                *([("outcome", str(ended[-1]["detail"]))] if ended else []),
+                *([("outcome", str(ended[-1].get("detail")))] if ended else []),
                 ("run id", self.run_id),
                 ("folder", str(self.path)),
                 *([("page", str(page))] if page.exists() else []),
@@ -103,6 +113,7 @@ class Run(Displayed):
 
     def adopt_id(self, run_id: str) -> None:
         """Take over the id a tracking server gave the run, so that one id finds it everywhere."""
+        self.log.append("adopted", run_id=run_id)
         self.identity["run_id"] = run_id
         write_text(self.path / "run.json", json.dumps(self.identity, indent=2))
 
@@ -113,18 +124,18 @@ class Run(Displayed):
 
     @property
     def config(self) -> dict[str, Any]:
-        """The resolved configuration."""
-        config: dict[str, Any] = yaml.safe_load((self.path / "config.yaml").read_text(encoding="utf-8"))
-        return config
+        """The resolved configuration.
+
+        Raises:
+            InputError: it cannot be read.
+        """
+        return load_config(self.path / "config.yaml")
 
     @property
     def status(self) -> str:
         """``running`` or the outcome: ``done``, ``unconverged``, ``failed``, ``interrupted``."""
-        ended = self.log.events("ended")
-        started = self.log.events("started")
-        if not ended or (started and started[-1]["time"] > ended[-1]["time"]):
-            return "running"
-        return str(ended[-1]["status"])
+        turns = [event for event in self.log.events() if event["event"] in ("started", "ended")]
+        return str(turns[-1]["status"]) if turns and turns[-1]["event"] == "ended" else "running"
 
     @property
     def resumable(self) -> bool:
@@ -165,9 +176,11 @@ class Run(Displayed):
         if not found:
             return None
         file = self.path / "stages" / f"{name}.safetensors"
-        if not file.exists() or sha256(file) != found[-1]["sha256"]:
-            raise InputError(f"{file} is missing or was changed after the run wrote it; start the study again")
-        return Stage(load_file(file), found[-1]["values"])
+        require_unchanged(file, found[-1]["sha256"])
+        try:
+            return Stage(load_file(file), found[-1]["values"])
+        except SafetensorError as error:
+            raise InputError(f"{file} holds no arrays ({error}); start the study again") from error
 
     def stages(self) -> list[str]:
         """Names of the committed stages, oldest first."""
@@ -178,26 +191,45 @@ class Run(Displayed):
         file = self.path / "progress.json"
         with contextlib.suppress(OSError):
             part = file.with_name(".progress.json.part")
-            part.write_text(json.dumps({"time": time.time(), **now}), encoding="utf-8")
+            part.unlink(missing_ok=True)
+            descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+            try:
+                write_all(descriptor, json.dumps({"time": time.time(), **now}).encode())
+            finally:
+                os.close(descriptor)
             part.replace(file)
 
     @property
     def progress(self) -> dict[str, Any]:
         """What ``write_progress`` said last; empty where it never did."""
         try:
-            now: dict[str, Any] = json.loads((self.path / "progress.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            now = json.loads(read_plain(self.path / "progress.json"))
+        except (OSError, ValueError, RecursionError):
             return {}
-        return now
+        return now if isinstance(now, dict) else {}
 
-    def write_table(self, name: str, table: pa.Table) -> None:
-        """Store ``tables/NAME.parquet``."""
-        write_whole(self.path / "tables" / f"{name}.parquet", lambda path: pq.write_table(table, path))
+    def write_table(self, name: str, table: pa.Table) -> str:
+        """Store ``tables/NAME.parquet``; returns its sha256."""
+        return write_whole(self.table_file(name), lambda path: pq.write_table(table, path))
+
+    def table_file(self, name: str) -> Path:
+        """Where a table is stored."""
+        return self.path / "tables" / f"{name}.parquet"
 
     def table(self, name: str) -> pa.Table | None:
-        """Read ``tables/NAME.parquet``, or None if there is none."""
-        file = self.path / "tables" / f"{name}.parquet"
-        return pq.read_table(file) if file.exists() else None
+        """Read ``tables/NAME.parquet``, or None if there is none.
+
+        Raises:
+            InputError: it cannot be read.
+        """
+        file = self.table_file(name)
+        try:
+            with open_plain(file) as content:
+                return pq.read_table(content)
+        except FileNotFoundError:
+            return None
+        except (OSError, pa.ArrowException) as error:
+            raise InputError(f"{file} is damaged ({error}); remove it, and the run is shown without it") from error
 
     def write_result(self, result: dict[str, Any]) -> None:
         """Store ``result.json``, the summary of a finished run."""
@@ -205,9 +237,20 @@ class Run(Displayed):
 
     @property
     def result(self) -> dict[str, Any]:
-        """The summary of a finished run; empty before."""
+        """The summary of a finished run; empty before.
+
+        Raises:
+            InputError: it cannot be read.
+        """
         file = self.path / "result.json"
-        result: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+        try:
+            result = json.loads(read_plain(file))
+        except FileNotFoundError:
+            return {}
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"{file} is damaged ({error}); start the study again") from error
+        if not isinstance(result, dict):
+            raise InputError(f"{file} holds no summary of a run; start the study again")
         return result
 
 

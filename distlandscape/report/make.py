@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from distlandscape.files import write_text, write_whole
+from distlandscape.files import write_bytes, write_text
 from distlandscape.record.run import Run, require_writable
+from distlandscape.record.untouched import require_files
 from distlandscape.report.tables import load
 
 
@@ -18,13 +19,15 @@ def make_report(run_path: str | Path, out: str | Path | None = None) -> Path:
     Each file is either whole or absent. A few seconds, most of them for importing matplotlib and plotly.
 
     Raises:
-        InputError: ``run_path`` is not a run directory, or ``out`` cannot be written.
+        InputError: ``run_path`` is not a run directory, or one with links in it, or ``out`` cannot be written.
     """
     # Drawing is slow to import, and who only names this function should not pay for it.
     from distlandscape.report.page import render
     from distlandscape.report.png import figures
 
     run = Run.open(run_path)
+    if out is None:
+        require_files(run.path, shared=True)
     view = load(run)
     folder = run.path if out is None else _folder(out)
     images = figures(view)
@@ -61,10 +64,6 @@ def _folder(out: str | Path) -> Path:
 
 def _save(folder: Path, name: str, page: str, images: dict[str, bytes]) -> Path:
     for image, content in images.items():
-        _save_image(folder / "figures" / f"{image}.png", content)
+        write_bytes(folder / "figures" / f"{image}.png", content)
     write_text(folder / name, page)
     return folder / name
-
-
-def _save_image(path: Path, content: bytes) -> None:
-    write_whole(path, lambda part: part.write_bytes(content))

@@ -7,12 +7,13 @@ from pathlib import Path
 
 from distlandscape.config import RunConfig
 from distlandscape.errors import InputError
+from distlandscape.files import require_unchanged
 from distlandscape.objective import Objective
 from distlandscape.objective.switches import full_precision
 from distlandscape.record.run import Run, Stage
 from distlandscape.runtime.device import default_device
 from distlandscape.studies.progress import Progress
-from distlandscape.studies.training_record import TrainingRecord, verified
+from distlandscape.studies.training_record import CURVE, TrainingRecord, verified
 from distlandscape.training import checkpoint_steps, curve_steps, learning_rate_at, train
 
 
@@ -51,10 +52,12 @@ def trained_checkpoints(
 
     keep_at = checkpoint_steps(steps, count)
     record = TrainingRecord(run, keep_at, curve_steps(steps), rate, publish)
-    if run.stage("train") is None:
+    done = run.stage("train")
+    if done is None:
         progress.update(f"training for {steps} steps")
         progress.plan(steps - steps_trained(run))
         device = default_device()
+        curve = None
         try:
             with full_precision(device):
                 train(
@@ -74,7 +77,9 @@ def trained_checkpoints(
                     journal=record,
                 )
         finally:
-            record.write_curve()  # a training that diverged shows how
-        run.commit_stage("train", Stage({}, {"steps": keep_at}))
+            curve = record.write_curve()  # a training that diverged shows how
+        run.commit_stage("train", Stage({}, {"steps": keep_at, "curve": curve}))
+    elif (known := done.values.get("curve")) is not None:
+        require_unchanged(run.table_file(CURVE), known)  # the log holds no more than a part of it
     record.close()
     return [(step, file) for step, file, _ in verified(run, keep_at)]

@@ -18,6 +18,7 @@ from typing import Any
 
 from distlandscape.config import RunConfig
 from distlandscape.errors import Interrupted, TrainingError
+from distlandscape.files import write_text
 from distlandscape.record.mlflow_mirror import MlflowMirror
 from distlandscape.record.run import Run
 from distlandscape.runtime import LocalRunner, Pool
@@ -128,7 +129,7 @@ def _end_badly(run: Run, error: BaseException, progress: Progress, make_page: Ma
     status = "interrupted" if interrupted else "failed"
     try:
         if not interrupted:
-            (run.path / "error.txt").write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+            write_text(run.path / "error.txt", "".join(traceback.format_exception(error)))
             progress.say(f"the traceback is in {run.path / 'error.txt'}")
         run.log.append("ended", status=status, detail=str(error) or "interrupted", final=final)
     except OSError as full:

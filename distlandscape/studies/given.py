@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import copy
+import hashlib
+import json
 import re
 from pathlib import Path
 
 from torch import nn
 
+from distlandscape.config import RunConfig
 from distlandscape.errors import InputError
 from distlandscape.files import sha256
 from distlandscape.models import load_weights, save_weights
@@ -60,12 +63,37 @@ def given_checkpoints(run: Run, folder: str, objective: Objective) -> list[tuple
         steps = []
         for step, file in given_files(folder):
             kept = weights_file(run, step)
-            save_weights(_model(objective, file), kept)
-            run.log.append("checkpoint", step=step, file=kept.name, sha256=sha256(kept))
+            digest = save_weights(_model(objective, file), kept)
+            run.log.append("checkpoint", step=step, file=kept.name, sha256=digest)
             steps.append(step)
         done = Stage({}, {"steps": steps})
         run.commit_stage("train", done)
     return [(step, file) for step, file, _ in verified(run, done.values["steps"])]
+
+
+def input_digests(study: str, config: RunConfig) -> dict[str, str]:
+    """sha256 of the files a run is given beside its data, by the key that names them."""
+    named = {"model.weights": config.model.weights}
+    if study == "goldilocks":
+        named["goldilocks.point"] = config.goldilocks.point
+    found = {key: sha256(Path(file)) for key, file in named.items() if file is not None}
+    if study == "emergence" and config.emergence.checkpoints is not None:
+        each = [(step, sha256(file)) for step, file in given_files(config.emergence.checkpoints)]
+        found["emergence.checkpoints"] = hashlib.sha256(json.dumps(each).encode()).hexdigest()
+    return found
+
+
+def require_inputs(run: Run, config: RunConfig) -> None:
+    """Raise InputError where a file that a run was given, and still needs, is gone or another now."""
+    try:
+        now = input_digests(run.study, config)
+    except OSError as error:
+        raise InputError(
+            f"{error.filename}, which the run was given, cannot be read ({error.strerror}); put it back"
+        ) from None
+    for key, digest in run.identity["inputs"].items():
+        if now.get(key) != digest:
+            raise InputError(f"the files of {key} were changed after the run began; put them back, or start a new run")
 
 
 def _model(objective: Objective, file: Path) -> nn.Module:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import math
-import shutil
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from distlandscape.errors import GenerationLost, InputError
-from distlandscape.files import sha256
+from distlandscape.errors import GenerationLost
+from distlandscape.files import remove_files, remove_tree, require_unchanged
 from distlandscape.record.run import Run
 from distlandscape.spectral.journal import Recurrence, Restart
 from distlandscape.spectral.space import Basis, Pending
@@ -65,17 +64,14 @@ class RunJournal:
         lines = [line for line in lines if line["restarts"] == restarts]
         digests = {file: digest for line in lines for file, digest in line["files"].items()}
         folder = self._folder(name, restarts)
-        for file in list(folder.parent.glob("*/*")):
-            if file.parent != folder or file.name not in digests:  # written, but never committed, or outdated
-                file.unlink()
+        # Those that were written, but never committed, or are outdated.
+        remove_files(folder.parent, lambda file: file.parent != folder or file.name not in digests)
         self._locked[name] = basis.size
         self._kept[name] = (0, 0, basis.size)
         if not lines:
             return None
         for file_name, digest in digests.items():
-            file = folder / file_name
-            if not file.exists() or sha256(file) != digest:
-                raise InputError(f"{file} is missing or was changed after the run wrote it; start the study again")
+            require_unchanged(folder / file_name, digest)
         restart = lines[0]["restart"]
         recurrence = Recurrence(
             symmetry=lines[-1]["symmetry"], restart=restart_of(**restart) if restart is not None else None
@@ -131,10 +127,9 @@ class RunJournal:
     def discard(self) -> None:
         """Delete the basis files: the stage's outcome is committed."""
         self.end()
-        folder = self._run.path / "basis"
-        shutil.rmtree(folder / self._stage, ignore_errors=True)
+        remove_tree(self._run.path, Path("basis", self._stage))
         with contextlib.suppress(OSError):  # absent, or another stage's files are in it
-            folder.rmdir()
+            (self._run.path / "basis").rmdir()
 
     def end(self) -> None:
         """Let what is being written become whole; what goes wrong with it costs the steps it holds, no more."""
@@ -144,7 +139,7 @@ class RunJournal:
         self._run.log.append("steps", **line, files=pending.result())
         self.commits += 1
         if line["restart"] is not None:
-            shutil.rmtree(self._folder(name, line["restarts"] - 1), ignore_errors=True)
+            remove_tree(self._run.path, self._folder(name, line["restarts"] - 1).relative_to(self._run.path))
 
     def _wait(self) -> None:
         """Until nothing is being written; raises what went wrong."""

@@ -14,6 +14,7 @@ from distlandscape.data import BlockStore
 from distlandscape.errors import InputError
 from distlandscape.objective import Objective
 from distlandscape.record.run import Run, require_writable
+from distlandscape.record.untouched import require_untouched
 from distlandscape.runtime import session
 from distlandscape.runtime.operators import CurvatureOperator
 from distlandscape.runtime.runner import Runner
@@ -32,7 +33,7 @@ from distlandscape.studies.context import StudyContext, build_objective
 from distlandscape.studies.execute import MakePage, Outcome, execute, make_runner
 from distlandscape.studies.expected import say_passes, say_sweep
 from distlandscape.studies.figures import Draw
-from distlandscape.studies.given import given_checkpoints, given_files
+from distlandscape.studies.given import given_checkpoints, given_files, input_digests, require_inputs
 from distlandscape.studies.progress import Progress
 from distlandscape.studies.provenance import git_commit, provenance, versions
 from distlandscape.studies.stores import Stores, imported
@@ -113,7 +114,7 @@ def run_study(study: str, config: RunConfig, out: Path, make_page: MakePage, dra
     if timings is not None:
         identity["tuned"] = timings
     digests = {"data": stores.measured.digest, "config": config.digest()}
-    identity |= {"stores": stores.identity(), "digests": digests}
+    identity |= {"stores": stores.identity(), "digests": digests, "inputs": input_digests(study, config)}
     identity |= {"parameters": objective.parameters, **_described(objective)}
     run = Run.create(out, study, config.model_dump(mode="json"), identity)
     if study in SWEEPS:
@@ -125,7 +126,7 @@ def resume_study(run: Run, make_page: MakePage, workers: int | None = None, draw
     """Go on with an interrupted run, with another number of workers if given; the numbers are the same bits.
 
     Raises:
-        InputError: the run is finished, held by another process, or its data are gone.
+        InputError: the run is finished, held by another process, or something it goes by was changed or is gone.
         Interrupted: SIGINT or SIGTERM again.
     """
     if run.study not in (*STUDIES, *SWEEPS, THEORY):
@@ -137,8 +138,9 @@ def resume_study(run: Run, make_page: MakePage, workers: int | None = None, draw
     if run.status in ("done", "unconverged"):
         raise InputError(f"the run {run.path} is finished ({run.status}); start a new one to measure again")
     if not run.resumable:
-        why = run.log.events("ended")[-1]["detail"]
+        why = run.log.events("ended")[-1].get("detail")
         raise InputError(f"the run {run.path} failed, and would fail again: {why}")
+    require_untouched(run)
     if config.runtime.workers:
         session.check()
     _use_threads(config)
@@ -146,9 +148,12 @@ def resume_study(run: Run, make_page: MakePage, workers: int | None = None, draw
         return _theory(run, config, make_page, draw)
     stores = Stores.reopened(run.identity["stores"])
     if run.study in SWEEPS:
+        require_inputs(run, config)
         return _sweep(run, config, _objectives(config, stores)[0], stores, make_page, draw)
     # Then the initial weights are needed no more, wherever they came from.
     trained = run.stage("train") is not None or steps_trained(run) > 0
+    if not trained:
+        require_inputs(run, config)
     start = (
         config.model_copy(update={"model": config.model.model_copy(update={"weights": None})}) if trained else config
     )

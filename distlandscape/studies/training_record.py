@@ -11,12 +11,12 @@ import pyarrow as pa
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from distlandscape.errors import InputError
-from distlandscape.files import sha256, write_whole
+from distlandscape.files import remove_files, require_unchanged, write_whole
 from distlandscape.models import save_weights
 from distlandscape.record.run import Run
 from distlandscape.training import State
 
+CURVE = "training"
 COST_SHARE = 0.05  # of the time goes into keeping the state at most
 FIRST_SECONDS = 1.0  # a training shorter than this is repeated faster than its state is written
 
@@ -35,7 +35,7 @@ def verified(run: Run, steps: Iterable[int]) -> list[tuple[int, Path, str]]:
     digests = {int(line["step"]): str(line["sha256"]) for line in run.log.events("checkpoint")}
     found = [(step, weights_file(run, step), digests.get(step, "")) for step in steps]
     for _, file, digest in found:
-        _require_unchanged(file, digest)
+        require_unchanged(file, digest)
     return found
 
 
@@ -71,8 +71,8 @@ class TrainingRecord:
     def keep(self, step: int, model: nn.Module) -> None:
         """Keep the weights of a step."""
         file = weights_file(self._run, step)
-        save_weights(model, file)
-        self._run.log.append("checkpoint", step=step, file=file.name, sha256=sha256(file))
+        digest = save_weights(model, file)
+        self._run.log.append("checkpoint", step=step, file=file.name, sha256=digest)
 
     def report(self, step: int, loss: float) -> None:
         """Take note of a mini-batch."""
@@ -89,7 +89,7 @@ class TrainingRecord:
         if not lines:
             return None
         step, file = int(lines[-1]["step"]), self._folder / lines[-1]["file"]
-        _require_unchanged(file, lines[-1]["sha256"])
+        require_unchanged(file, lines[-1]["sha256"])
         verified(self._run, [kept for kept in self._keep_at if kept < step])
         self._curve = [(int(at), float(loss)) for line in lines for at, loss in line["curve"]]
         self._logged = len(self._curve)
@@ -111,11 +111,10 @@ class TrainingRecord:
         now = time.monotonic()
         self._due = now + (now - began) / COST_SHARE
 
-    def write_curve(self) -> None:
-        """Store the table ``training``: loss and learning rate of the mini-batches so far."""
+    def write_curve(self) -> str | None:
+        """Store the table ``training``: loss and learning rate of the mini-batches so far; its sha256, if any."""
         rows = [{"step": step, "loss": loss, "learning_rate": self._rate(step)} for step, loss in self._curve]
-        if rows:
-            self._run.write_table("training", pa.Table.from_pylist(rows))
+        return self._run.write_table(CURVE, pa.Table.from_pylist(rows)) if rows else None
 
     def close(self) -> None:
         """Delete the state: the training is done."""
@@ -124,11 +123,4 @@ class TrainingRecord:
             self._folder.rmdir()
 
     def _remove_all_but(self, name: str | None) -> None:
-        for file in self._folder.glob("*"):
-            if file.name != name:
-                file.unlink()
-
-
-def _require_unchanged(file: Path, digest: str) -> None:
-    if not file.exists() or sha256(file) != digest:
-        raise InputError(f"{file} is missing or was changed after the run wrote it; start the study again")
+        remove_files(self._folder, lambda file: file.name != name)

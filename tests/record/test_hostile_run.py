@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from distlandscape.errors import InputError
 from distlandscape.record import open_run
 from distlandscape.record.run import Run, Stage
 
@@ -45,20 +46,20 @@ def test_stages_are_not_unpickled(out: Path, run: Run) -> None:
     hostile = content(out)
     run.path.joinpath("stages", "eigenpairs-000.safetensors").write_bytes(hostile)
     run.log.append("stage", name="eigenpairs-000", sha256=hashlib.sha256(hostile).hexdigest(), values={})
-    with pytest.raises(Exception, match=r"[Hh]eader"):
+    with pytest.raises(InputError, match=r"holds no arrays .*[Hh]eader"):
         open_run(run.path).stage("eigenpairs-000")
     assert not (out / "executed").exists()
 
 
 def test_tables_are_not_unpickled(out: Path, run: Run) -> None:
     run.path.joinpath("tables", "spectrum.parquet").write_bytes(content(out))
-    with pytest.raises(pa.ArrowInvalid):
+    with pytest.raises(InputError, match=r"spectrum.parquet is damaged"):
         open_run(run.path).table("spectrum")
     assert not (out / "executed").exists()
 
 
 def test_a_configuration_constructs_no_objects(out: Path, run: Run) -> None:
     (run.path / "config.yaml").write_text(f"data: !!python/object/apply:os.mkdir [{json.dumps(str(out / 'executed'))}]")
-    with pytest.raises(Exception, match="could not determine a constructor"):
+    with pytest.raises(InputError, match="could not determine a constructor"):
         _ = open_run(run.path).config
     assert not (out / "executed").exists()

@@ -153,7 +153,7 @@ def test_only_changed_files_are_sent_again(out: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(
         type(mirror._client), "log_artifact", lambda _self, _run, path, _folder=None: sent.append(Path(path).name)
     )
-    run.log.append("stage", name="one")
+    run.log.append("stage", name="one", sha256="", values={})
     assert mirror.push()
     assert sent == ["log.jsonl"]
 

@@ -25,6 +25,7 @@ from distlandscape.files import sha256
 from distlandscape.runtime import loss_accuracy_gradient
 from distlandscape.studies.context import build_objective
 from distlandscape.training import learning_rate_at
+from tests.helpers import chained
 
 KEYS = [
     *("data.samples=300", "model.options={hidden: [16]}", "runtime.threads=1", "train.optimizer=adam"),
@@ -134,8 +135,9 @@ def test_changed_files_are_not_gone_on_with(out, capfd):
     assert main(["train", *SETTINGS, "--set", "train.steps=60", *LOCAL, "--out", str(out)]) == 0
     run = dl.open_run(json.loads(capfd.readouterr().out)["run_dir"])
     log = run.path / "log.jsonl"
-    lines = log.read_text().splitlines(keepends=True)
-    log.write_text("".join(line for line in lines if '"event": "ended"' not in line and '"evaluation' not in line))
+    lines = log.read_text().splitlines()
+    kept = (line for line in lines if '"event": "ended"' not in line and '"evaluation' not in line)
+    log.write_bytes(chained(map(json.loads, kept)))
     (run.path / "weights" / "step-000001.safetensors").write_bytes(b"something else")
     assert main(["resume", str(run.path)]) == 2
     assert "step-000001.safetensors is missing or was changed" in capfd.readouterr().err

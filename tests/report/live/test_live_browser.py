@@ -15,10 +15,12 @@ from typing import Any
 
 import pytest
 
+from distlandscape.record.log import EventLog
 from distlandscape.record.run import Run
 from distlandscape.report.live import server as module
 from distlandscape.report.live.server import LiveServer
 from distlandscape.report.live.state import Follower
+from tests.helpers import unchained
 from tests.report.chromium import FLAGS, chromium
 from tests.report.live.conftest import CutOff
 from tests.report.reading import FITS, OUTSIDE
@@ -37,8 +39,8 @@ class Replay(Follower):
         self.left, self.each, self.seen = events, max(1, len(events) // 4), list[dict[str, Any]]()
 
     def state(self) -> dict[str, Any]:
-        with (self.path / "log.jsonl").open("a") as file:
-            file.writelines(json.dumps(event) + "\n" for event in self.left[: self.each])
+        for event in self.left[: self.each]:
+            EventLog(self.path / "log.jsonl").append(**unchained(event))
         self.left = self.left[self.each :]
         self.seen.append(super().state())
         return self.seen[-1]
