@@ -120,11 +120,9 @@ class Run(Displayed):
     @property
     def status(self) -> str:
         """``running`` or the outcome: ``done``, ``unconverged``, ``failed``, ``interrupted``."""
-        ended = self.log.events("ended")
-        started = self.log.events("started")
-        if not ended or (started and started[-1]["time"] > ended[-1]["time"]):
-            return "running"
-        return str(ended[-1]["status"])
+        # By the order of the lines: a clock may have been set back between them.
+        last = [event for event in self.log.events() if event["event"] in ("started", "ended")][-1:]
+        return str(last[0]["status"]) if last and last[0]["event"] == "ended" else "running"
 
     @property
     def resumable(self) -> bool:
