@@ -75,6 +75,7 @@ def listening() -> Iterator[None]:
         return
     before = {number: signal.getsignal(number) for number in (*SIGNALS, signal.SIGINT)}
     mine = [number for number, handler in before.items() if handler not in (signal.SIG_IGN, None)]
+    _requests.reason, _requests.noting = None, False
     try:
         for number in mine:
             signal.signal(number, _note)
