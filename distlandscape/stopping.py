@@ -2,14 +2,17 @@
 
 An exception that a handler raises strikes wherever the main thread is: inside of Ray's C code, which makes another
 error of it, or in a destructor, which swallows it. So while a run is under way a handler only takes a note, and all
-that commits, waits or repeats calls ``look``. The state is the calling thread's own: handlers run in the main thread,
-and a thread that helps a run finishes what it writes.
+that commits, waits or repeats calls ``look``. Only where nothing has looked for some seconds, as in a user's endless
+loop, the handler raises all the same. The state is the calling thread's own: handlers run in the main thread, and a
+thread that helps a run finishes what it writes.
 """
 
 from __future__ import annotations
 
+import _thread
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -18,6 +21,7 @@ from distlandscape.errors import InputError, Interrupted
 
 # What schedulers and batch systems send, as a warning or before they kill.
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+GRACE_SECONDS = 5.0  # for something to look, before the handler raises
 
 
 class _Requests(threading.local):
@@ -25,13 +29,16 @@ class _Requests(threading.local):
 
     Attributes:
         reason: why the run is to end; None where nobody asked.
+        asked: when, by a clock that only goes forwards.
         noting: a request is only noted; before a run has begun it is raised at once.
+        heard: it was raised, so that the run is on its way to its end.
         ending: the run ends already, so that ``look`` finds nothing more to do.
         sealed: the end is being recorded, and nothing is raised, whoever asks.
     """
 
     reason: str | None = None
-    noting = ending = sealed = False
+    asked = 0.0
+    noting = heard = ending = sealed = False
 
 
 _requests = _Requests()
@@ -40,12 +47,14 @@ _requests = _Requests()
 def look() -> None:
     """Raise Interrupted where this thread's run was asked to end, and does not yet."""
     if _requests.reason is not None and not _requests.ending:
+        _requests.heard = True
         raise Interrupted(_requests.reason)
 
 
 def ask(reason: str) -> None:
     """Ask this thread's run to end, in the words of its record."""
-    _requests.reason = _requests.reason or reason
+    if _requests.reason is None:
+        _requests.reason, _requests.asked, _requests.heard = reason, time.monotonic(), False
 
 
 def reason() -> str | None:
@@ -76,11 +85,22 @@ def listening() -> Iterator[None]:
     before = {number: signal.getsignal(number) for number in (*SIGNALS, signal.SIGINT)}
     mine = [number for number, handler in before.items() if handler not in (signal.SIG_IGN, None)]
     _requests.reason, _requests.noting = None, False
+    reminders: list[threading.Timer] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if _requests.noting and _requests.reason is None:
+            reminders.append(threading.Timer(GRACE_SECONDS, _thread.interrupt_main, (mine[0],)))
+            reminders[-1].daemon = True
+            reminders[-1].start()
+        _note(number)
+
     try:
         for number in mine:
-            signal.signal(number, _note)
+            signal.signal(number, note)
         yield
     finally:
+        for reminder in reminders:
+            reminder.cancel()
         for number in mine:
             signal.signal(number, before[number])
         _requests.reason, _requests.noting = None, False
@@ -99,16 +119,24 @@ def noting() -> Iterator[None]:
 @contextmanager
 def sealed() -> Iterator[None]:
     """Record how a run ends: from here on ``look`` raises nothing, and within no signal does."""
-    _requests.ending = _requests.sealed = True
+    _requests.heard = _requests.ending = _requests.sealed = True
     try:
         yield
     finally:
         _requests.sealed = False
 
 
-def _note(number: int, frame: FrameType | None) -> None:
-    again = _requests.reason is not None
+def _note(number: int) -> None:
+    first = _requests.reason is None
     ask(f"stopped by {signal.Signals(number).name}")
-    if _requests.sealed or (_requests.noting and not (again and number == signal.SIGINT)):
+    if _requests.sealed:
         return
-    raise KeyboardInterrupt if number == signal.SIGINT else Interrupted(_requests.reason)
+    if _requests.noting:
+        late = not _requests.heard and time.monotonic() >= _requests.asked + GRACE_SECONDS
+        again = number == signal.SIGINT and not first
+        if not (late or again):
+            return
+    _requests.heard = True
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
+    raise Interrupted(_requests.reason)

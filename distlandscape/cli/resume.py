@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
         from distlandscape.studies.runner import resume_study
 
         outcome = resume_study(found, page_maker(), args.workers, figure_maker())
-    finish(outcome, args)
+        finish(outcome, args)
     return 0 if outcome.converged or found.study == "quickstart" else 3
 
 

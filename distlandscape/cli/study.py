@@ -120,7 +120,7 @@ def run_study_command(study: str, args: argparse.Namespace, config: RunConfig) -
         from distlandscape.studies.runner import run_study
 
         outcome = run_study(study, config, Path(args.out), page_maker(), figure_maker())
-    finish(outcome, args)
+        finish(outcome, args)
     return 0 if outcome.converged else 3
 
 

@@ -154,9 +154,10 @@ def stopped_by(kind):
         while True:
             out, seconds = bench.folder(), float(bench.rng.uniform(0, bench.seconds(transport)))
             run_dir, code, words = outside.signalled_after(out, seconds, transport, kind)
-            if code is not None:
-                break  # else it was over before
-        ended = Run.open(run_dir).log.events("ended")
+            ended = Run.open(run_dir).log.events("ended")
+            over = code == -kind and ended and ended[-1]["status"] == "done"  # and the process about to exit
+            if code is not None and not over:
+                break
         if code == 0:  # it came when the end was recorded already
             return bench.same(run_dir), None
         print(f"after {seconds:.2f} s: {ended[-1:]}", file=sys.stderr)
