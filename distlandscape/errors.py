@@ -62,5 +62,5 @@ class OutOfMemory(RuntimeError):
         return f"out of memory with {self.samples} samples at a time"
 
 
-class Interrupted(RuntimeError):
-    """The run was asked to stop (SIGINT, SIGTERM) and can be resumed (exit code 130)."""
+class Interrupted(BaseException):
+    """The run was asked to stop and can be resumed (exit code 130); as KeyboardInterrupt, it is no Exception."""

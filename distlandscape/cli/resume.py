@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from distlandscape import stopping
 from distlandscape.cli.service import add_service_options, jobs_of, print_json, state_of
 from distlandscape.cli.study import RESULTS, figure_maker, finish, page_maker
 from distlandscape.errors import InputError
@@ -37,10 +38,11 @@ def run(args: argparse.Namespace) -> int:
     if args.submit or args.address or missing:
         return _submit(args)
     found = find_unfinished(Path(args.run_dir))
-    from distlandscape.studies.runner import resume_study
+    with stopping.listening():
+        from distlandscape.studies.runner import resume_study
 
-    outcome = resume_study(found, page_maker(), args.workers, figure_maker())
-    finish(outcome, args)
+        outcome = resume_study(found, page_maker(), args.workers, figure_maker())
+        finish(outcome, args)
     return 0 if outcome.converged or found.study == "quickstart" else 3
 
 

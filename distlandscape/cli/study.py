@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from distlandscape import stopping
 from distlandscape.cli.key_help import HelpWithKeys, told_keys
 from distlandscape.cli.summary import summary_lines
 from distlandscape.config import RunConfig, read_mapping
@@ -115,10 +116,11 @@ def all_assignments(args: argparse.Namespace) -> list[str]:
 
 def run_study_command(study: str, args: argparse.Namespace, config: RunConfig) -> int:
     """Measure, and print the result; 3 when a requested tolerance was not reached."""
-    from distlandscape.studies.runner import run_study
+    with stopping.listening():
+        from distlandscape.studies.runner import run_study
 
-    outcome = run_study(study, config, Path(args.out), page_maker(), figure_maker())
-    finish(outcome, args)
+        outcome = run_study(study, config, Path(args.out), page_maker(), figure_maker())
+        finish(outcome, args)
     return 0 if outcome.converged else 3
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from distlandscape.errors import InputError, Interrupted
+from distlandscape.errors import InputError
 from distlandscape.objective import Batch, Objective
 
 if TYPE_CHECKING:
@@ -60,8 +60,6 @@ def require_forward_mode(objective: Objective, product: Product, *arguments: Any
     try:
         (found,) = product.forward(objective, batch, v_1P, *arguments)
     except (RuntimeError, InputError) as error:  # torch's NotImplementedError is a RuntimeError
-        if isinstance(error, Interrupted):
-            raise
         reason = error.__cause__ if isinstance(error, InputError) and error.__cause__ else error
         raise InputError(
             "the model or loss uses an operation without forward derivatives"

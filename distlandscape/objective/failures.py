@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import torch
 
-from distlandscape.errors import InputError, Interrupted, OutOfMemory, WorkerFailure
+from distlandscape.errors import InputError, OutOfMemory, WorkerFailure
 
 MEMORY_ALLOCATION = 2  # code of a torch.AcceleratorError, the same with CUDA and HIP
 NO_MEMORY = (  # what torch's allocator on the CPU says, the drivers' own calls, and the libraries on a GPU
@@ -47,8 +47,8 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def is_of_the_user(error: Exception) -> bool:
-    """Whether an error came of the user's code: it is no lack of memory, no request to stop, none of the package's."""
-    return not is_out_of_memory(error) and not isinstance(error, (InputError, Interrupted, OutOfMemory, WorkerFailure))
+    """Whether an error came of the user's code: it is no lack of memory and none of the package's."""
+    return not is_out_of_memory(error) and not isinstance(error, (InputError, OutOfMemory, WorkerFailure))
 
 
 @contextlib.contextmanager

@@ -98,6 +98,22 @@ def held(folder: Path) -> bool:
         return False
 
 
+def halted(folder: Path) -> int | None:
+    """The process that holds the lease of a run directory, where it is on this machine and stopped (SIGSTOP)."""
+    try:
+        holder = _parse(read_plain(folder / "lease.json"))
+    except FileNotFoundError:
+        return None
+    pid = holder.get("pid")
+    if holder.get("host") != socket.gethostname() or not isinstance(pid, int):
+        return None
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return pid if state == "T" else None
+
+
 def _parse(text: bytes) -> dict[str, object]:
     """The holder's lines, or {} while it is still writing them, or where they are not those of a holder."""
     try:

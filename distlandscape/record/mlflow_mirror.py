@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from distlandscape import stopping
 from distlandscape.files import write_text
 from distlandscape.record.mlflow_client import (
     connect,
@@ -72,6 +73,7 @@ class MlflowMirror:
 
         Raises:
             ImportError: MLflow is not installed.
+            Interrupted: the run was asked to stop.
         """
         with self._lock:
             if self._failed and (self._retried or not final):
@@ -113,6 +115,7 @@ class MlflowMirror:
             parent = self._parent(snapshot)
             self._send_parent(parent, snapshot)
             for index in sorted(snapshot.checkpoints):
+                stopping.look()
                 self._send_child(index, snapshot)
             self._send_files(snapshot)
             self._set_status(parent, snapshot)
@@ -211,6 +214,7 @@ class MlflowMirror:
         if new and end:  # before the points, whose memory says that all of this was done
             self._client.set_terminated(run_id, "FINISHED")
         for part in _parts(new, MAX_METRICS):
+            stopping.look()
             self._client.log_batch(run_id, [metric(p.key, p.value, p.time_ms, p.step) for p in part])
             logged.extend(point.name for point in part)
 
@@ -219,6 +223,7 @@ class MlflowMirror:
         for name, digest in snapshot.files.items():
             if sent.get(name) == digest:
                 continue
+            stopping.look()
             folder = str(PurePosixPath(name).parent)
             text = (self.run.path / name).read_text(encoding="utf-8") if name == "config.yaml" else ""
             if text != redact(text):

@@ -134,6 +134,7 @@ class Run(Displayed):
     @property
     def status(self) -> str:
         """``running`` or the outcome: ``done``, ``unconverged``, ``failed``, ``interrupted``."""
+        # By the order of the lines: a clock may have been set back between them.
         turns = [event for event in self.log.events() if event["event"] in ("started", "ended")]
         return str(turns[-1]["status"]) if turns and turns[-1]["event"] == "ended" else "running"
 
@@ -146,13 +147,17 @@ class Run(Displayed):
         return status in ("running", "interrupted")
 
     def seconds_before(self) -> float:
-        """Wall time of the earlier attempts, from each start to the last event that followed it."""
-        total, began, last = 0.0, None, 0.0
+        """Wall time of the earlier attempts, from each start to the last event that followed it.
+
+        Where a clock was set back, what lies between two lines counts as nothing.
+        """
+        total = attempt = 0.0
+        last: float | None = None
         for event in self.log.events():
             if event["event"] == "started":
-                total += last - began if began is not None else 0.0
-                began = event["time"]
-            last = event["time"]
+                total, attempt, last = total + attempt, 0.0, event["time"]
+            elif last is not None:
+                attempt, last = attempt + max(0.0, event["time"] - last), event["time"]
         return total
 
     def lease(self) -> Lease:

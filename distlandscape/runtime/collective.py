@@ -12,6 +12,7 @@ import torch
 
 from distlandscape.errors import GenerationLost, OutOfMemory
 from distlandscape.objective import Objective
+from distlandscape.runtime import waiting
 from distlandscape.runtime.crew import GRACE_SECONDS, Crew, Member
 from distlandscape.runtime.dealing import QUIET_SECONDS
 from distlandscape.runtime.evaluate import PeerFailed
@@ -121,11 +122,10 @@ class Collective:
 
     def _saved(self, ticket: int) -> dict[str, str]:
         """Not under the lock: it waits for the disk, while the next program runs."""
-        import ray
         from ray.exceptions import RayActorError, RayTaskError
 
         try:
-            parts = ray.get([member.actor.saved.remote(ticket) for member in self._ranks])
+            parts = waiting.get([member.actor.saved.remote(ticket) for member in self._ranks])
         except RayActorError as error:
             raise GenerationLost("a worker was lost that was writing its slices") from error
         except RayTaskError as error:
@@ -152,7 +152,7 @@ class Collective:
         killed: set[int] = set()
         while pending:
             patient = QUIET_SECONDS if failed_at == float("inf") else STRANDED_SECONDS
-            ended, _ = ray.wait(list(pending), num_returns=1, timeout=patient)
+            ended = waiting.wait(list(pending), 1, patient)
             if not ended and failed_at == float("inf"):
                 self._crew.end_hung([self._ranks[rank] for rank in pending.values()])
             for reference in ended:

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from distlandscape.errors import InputError, WorkerFailure
+from distlandscape.runtime import waiting
 from distlandscape.runtime.cluster import adds_nodes, amounts, has_lost_nodes, places
+from distlandscape.runtime.presence import ended, require_ray
 from distlandscape.runtime.session import is_connected
 
 if TYPE_CHECKING:
@@ -87,12 +89,12 @@ class Crew:
             raise WorkerFailure(self._short_of_room(self.wanted - len(self.members)))
 
     def close(self) -> None:
-        """End all workers; those of a Ray that is gone ended with it."""
+        """End all workers."""
         import ray
 
         actors = [*(member.actor for member in self.members), *(actor for actor, _ in self._coming.values())]
         group, self.members, self._coming, self._group = self._group, [], {}, None
-        if is_connected():
+        if is_connected() and not ended():  # else they ended with it, and to ask for it takes a minute
             for actor in actors:
                 ray.kill(actor)
             if group is not None:
@@ -137,12 +139,9 @@ class Crew:
 
     def wait(self, count: int, seconds: float) -> None:
         """Wait until ``count`` workers are there, or the time is over."""
-        import ray
-
         end = time.monotonic() + seconds
         while len(self.members) < count and self._coming and (left := end - time.monotonic()) > 0:
-            ready, _ = ray.wait(self.coming, num_returns=1, timeout=left)
-            self.admit(ready)
+            self.admit(waiting.wait(self.coming, 1, left))
 
     def require_one(self) -> None:
         """Wait until some worker is there.
@@ -159,9 +158,14 @@ class Crew:
 
         It is not where the machine was taken away or cannot be reached, which Ray calls unavailable long before it
         takes the node for dead; a worker that dies on a machine that stands is called dead at once.
+
+        Raises:
+            WorkerFailure: it ended with all of this process's Ray.
         """
         import ray
         from ray.exceptions import ActorDiedError
+
+        require_ray()
 
         blamed = isinstance(error, ActorDiedError) and not error.preempted
         if member in self.members:
@@ -177,9 +181,9 @@ class Crew:
         import ray
 
         pings = {member.actor.ping.remote(): member for member in members}
-        _, silent = ray.wait(list(pings), num_returns=len(pings), timeout=PING_SECONDS)
-        for reference in silent:
-            member = pings[reference]
+        answered = waiting.wait(list(pings), len(pings), PING_SECONDS)
+        silent = [member for reference, member in pings.items() if reference not in answered]
+        for member in silent:
             self._tell(f"worker {member.number} (process {member.pid}) does not answer; it is ended")
             ray.kill(member.actor)
             if member.host == socket.gethostname():  # a stopped process cannot follow Ray's request to exit
@@ -211,10 +215,10 @@ class Crew:
         bundle = {"CPU": self._resources["num_cpus"], "GPU": self._resources["num_gpus"]}
         bundle = {name: amount for name, amount in bundle.items() if amount}
         self._group = ray.util.placement_group([bundle] * self.wanted, strategy="PACK")
-        if self._group.wait(NOTICE_SECONDS):
+        if waiting.until(self._group.wait, NOTICE_SECONDS):
             return
         self._tell(self._waiting(self.wanted))
-        if not self._group.wait(self._patience - NOTICE_SECONDS):
+        if not waiting.until(self._group.wait, self._patience - NOTICE_SECONDS):
             raise WorkerFailure(self._short_of_room(self.wanted))
 
     def _require_places(self) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from distlandscape.errors import WorkerFailure
 from distlandscape.runtime.crew import Crew, Member
+from distlandscape.runtime.waiting import wait
 
 QUIET_SECONDS = 5.0  # without any result, after which workers are asked whether they live
 ATTEMPTS = 4  # of one job, on as many workers
@@ -54,7 +55,7 @@ def deal(crew: Crew, jobs: Sequence[Job]) -> None:
             idle.extend(crew.members)
             continue
         watched = [*running, *(crew.coming if waiting else ())]
-        ended, _ = ray.wait(watched, num_returns=1, timeout=QUIET_SECONDS)
+        ended = wait(watched, 1, QUIET_SECONDS)
         if not ended:
             crew.end_hung([member for member, _ in running.values()])
         for reference in ended:

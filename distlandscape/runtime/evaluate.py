@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from distlandscape import stopping
 from distlandscape.curvature.forward import require_forward_mode
 from distlandscape.curvature.product import Product
 from distlandscape.data.blocks import Samples, block_bounds
@@ -145,6 +146,7 @@ class Evaluator:
         x, y = objective.data.block(block)
         total: Totals | None = None
         for start in range(0, len(x), self.micro_batch):
+            stopping.look()
             if self.cancelled:
                 raise PeerFailed("another worker failed in this pass")
             try:

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from distlandscape import stopping
 from distlandscape.display import counted
 from distlandscape.errors import OutOfMemory, WorkerFailure
 from distlandscape.objective import Objective
@@ -100,6 +101,7 @@ class LocalRunner:
         """See Runner.map_tasks."""
         results = []
         for index, item in enumerate(items):
+            stopping.look()
             with using_threads(self._evaluator.threads), full_precision(self._evaluator.device):
                 results.append(function(item))
             if done is not None:

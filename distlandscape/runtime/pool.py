@@ -20,6 +20,7 @@ from distlandscape.runtime.crew import Crew
 from distlandscape.runtime.dealing import Job, deal
 from distlandscape.runtime.evaluate import BlockFunction, Sums, default_micro_batch, halved
 from distlandscape.runtime.plan import ProductPlan
+from distlandscape.runtime.presence import require_ray
 from distlandscape.runtime.runner import Task, to_standard_error
 from distlandscape.runtime.sizes import check_plan, check_pool, check_sizes
 from distlandscape.runtime.tree import Subtree, finish, shares
@@ -203,6 +204,7 @@ class Pool:
                 "this Pool has no workers any more, as Ray was shut down inside of its block; leave ray.shutdown() out,"
                 " or call it after the block"
             )
+        require_ray()
 
     def _smaller(self, error: OutOfMemory) -> None:
         """Go on with half the micro-batch, everywhere."""

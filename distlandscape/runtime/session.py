@@ -13,8 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from distlandscape import stopping
 from distlandscape.errors import InputError, WorkerFailure
 from distlandscape.files import holds_sockets, ray_folder
+from distlandscape.runtime import presence
 from distlandscape.runtime.address import ADDRESS, JOB, Cluster, environment, find, own_environment
 
 LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
@@ -68,7 +70,10 @@ def disconnect() -> None:
         _users -= 1
         if not _users:
             with _until_disconnect.pop_all():
+                left_over = presence.folder() if presence.ended() else None
                 ray.shutdown()
+                if left_over is not None:
+                    presence.end_agents(left_over)
 
 
 def _enter(cpus: float) -> None:
@@ -99,6 +104,20 @@ def own_sigterm() -> Iterator[None]:
         raise
     if before != signal.SIG_DFL:
         _handle_sigterm_by(before)
+
+
+def _init(**options: Any) -> None:
+    """``ray.init``; where this process handles SIGTERM, Ray's handler is not in place while it starts either."""
+    import ray
+    from ray._private import utils
+
+    theirs = utils.set_sigterm_handler
+    if signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        utils.set_sigterm_handler = lambda handler: None
+    try:
+        ray.init(**options, **QUIET)
+    finally:
+        utils.set_sigterm_handler = theirs
 
 
 def _handle_sigterm_by(handler: Any) -> None:
@@ -132,7 +151,7 @@ def _join(cluster: Cluster, stack: contextlib.ExitStack) -> None:
         stack.enter_context(_on_loopback())
     try:
         with environment({ADDRESS: None}):
-            ray.init(address=cluster.address, **QUIET)
+            _init(address=cluster.address)
     except (ConnectionError, RuntimeError, ray.exceptions.RayError) as error:
         raise InputError(
             f"the Ray at {cluster.address} answers but cannot be joined ({_first_line(error)}); give it and this"
@@ -152,20 +171,19 @@ def _start(cpus: float, stack: contextlib.ExitStack) -> None:
         **{name: os.environ.get(name, "0") for name in ("RAY_USAGE_STATS_ENABLED", "RAY_worker_niceness")},
     }
     with environment(surroundings):
-        import ray
-
         stack.enter_context(_on_loopback())
         temp = None if holds_sockets(_temp_root()) else ray_folder("dl-ray-")
         _private_token()
         for last in (False, True):
             try:
-                ray.init(
+                stopping.look()
+                _init(
                     address="local",
                     num_cpus=max(int(-(-cpus // 1)), os.cpu_count() or 1),
                     include_dashboard=False,
                     _temp_dir=None if temp is None else str(temp / "ray"),  # Ray opens it to everybody
-                    **QUIET,
                 )
+                stopping.look()
                 break
             except BaseException as error:
                 logs = _end_half_started(error)

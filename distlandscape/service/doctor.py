@@ -15,7 +15,7 @@ from pathlib import Path
 
 from distlandscape.record.mlflow_values import redact
 from distlandscape.service.connect import ADDRESS
-from distlandscape.service.processes import is_loopback, listening
+from distlandscape.service.processes import is_loopback, listening, orphaned_agents
 from distlandscape.service.programs import answers, http_status
 from distlandscape.service.state import Services, State
 
@@ -52,7 +52,7 @@ def examine(state: State, out: Path) -> list[Line]:
         _room("shared memory", Path("/dev/shm"), 1, "Ray keeps vectors there: enlarge it (Docker: --shm-size=8g)")
     ]
     lines += [_room("disk", _existing(out), 2, "make room, or choose another folder with --out")]
-    lines += [*_tokens(state), *_services(services), *_named_servers()]
+    lines += [*_tokens(state), *_services(services), _left_over(), *_named_servers()]
     return lines
 
 
@@ -143,6 +143,15 @@ def _services(services: Services | None) -> Iterator[Line]:
     wide = [f"{address}:{port}" for address, port in found if not is_loopback(address)]
     text = f"{len(found)} ports, on loopback" if not wide else f"open to the network: {', '.join(wide)}"
     yield Line("sockets", ERROR if wide else OK, text, "distlandscape down" if wide else "")
+
+
+def _left_over() -> Line:
+    """Of Rays whose driver was killed; what else they had ended with it."""
+    pids = " ".join(str(process.pid) for process in orphaned_agents())
+    if not pids:
+        return Line("left of Ray", OK, "nothing")
+    text = f"agents of a Ray that was killed, processes {pids}"
+    return Line("left of Ray", WARNING, text, f"they end by themselves within two minutes; at once with: kill {pids}")
 
 
 def _named_servers() -> Iterator[Line]:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 STAMP = "DISTLANDSCAPE_SERVICE"  # a variable of the environment that everything ``up`` starts inherits
 LISTENING = "0A"
+AGENTS = (b"ray::DashboardAgent", b"ray::RuntimeEnvAgent")  # what Ray calls them
 PORTS = range(20_000, 32_000)
 
 
@@ -63,6 +64,23 @@ def with_variable(processes: Iterable[Process], name: str) -> list[Process]:
     """Those that began with a variable in their environment."""
     start = f"{name}=".encode()
     return [process for process in processes if any(v.startswith(start) for v in _environment(process.pid))]
+
+
+def orphaned_agents() -> list[Process]:
+    """Agents of this user's Rays whose raylet is gone; they live on until they give up to reach its GCS."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            mine = folder.stat().st_uid == os.getuid()
+            title = (folder / "cmdline").read_bytes().rstrip(b"\0")
+        except OSError:
+            continue
+        fields = _fields(int(folder.name)) if mine and title.startswith(AGENTS) else None
+        parent = None if fields is None else Path(f"/proc/{fields[1]}/comm")
+        process = Process.of(int(folder.name))
+        if parent is not None and process is not None and "raylet" not in _lines(parent):
+            found.append(process)
+    return sorted(found, key=lambda process: process.pid)
 
 
 def environment_of(process: Process) -> dict[str, str]:

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shlex
-import signal
-import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
+from distlandscape import stopping
 from distlandscape.config import RunConfig
 from distlandscape.errors import Interrupted, TrainingError
 from distlandscape.files import write_text
@@ -54,37 +51,43 @@ def execute(run: Run, config: RunConfig, work: Work, make_page: MakePage, draw: 
 
     Raises:
         RunLockedError: another process holds the run.
-        Interrupted: SIGINT or SIGTERM; the run can be resumed.
+        Interrupted: the run was asked to stop (see ``stopping``); it can be resumed.
+        KeyboardInterrupt: the same by Ctrl-C, where the program that calls handles signals itself.
     """
     began = time.monotonic()
     mirror = MlflowMirror(run, config.tracking.uri, config.tracking.experiment)
-    with run.lease(), _terminable():
+    with stopping.noting(), run.lease():
         run.log.repair()
-        run.log.append("started", pid=os.getpid(), workers=config.runtime.workers, job=job_id())
         with Progress(run.write_progress) as progress:
-            progress.say(f"run directory: {run.path}")
-            progress.say(f"after an interruption: distlandscape resume {shlex.quote(str(run.path))}")
-            if mirror.push() and mirror.run_id is not None and not run.stages():
-                run.adopt_id(mirror.run_id)
             try:
+                run.log.append("started", pid=os.getpid(), workers=config.runtime.workers, job=job_id())
+                progress.say(f"run directory: {run.path}")
+                progress.say(f"after an interruption: distlandscape resume {shlex.quote(str(run.path))}")
+                if mirror.push() and mirror.run_id is not None and not run.stages():
+                    run.adopt_id(mirror.run_id)
+                stopping.look()
                 with nullcontext() if draw is None else FiguresSoFar(run, draw, mirror):
                     result = work(progress, mirror.push)
+                progress.update("writing the page")
+                result = {
+                    "run_id": run.run_id,
+                    "run_dir": str(run.path),
+                    "report": str(run.path / "report.html"),
+                    **result,
+                    "wall_s": round(run.seconds_before() + time.monotonic() - began, 3),
+                    "workers": config.runtime.workers,
+                    "transport": config.runtime.transport if config.runtime.workers else "local",
+                }
+                with stopping.sealed():
+                    run.write_result(result)
+                    status = "done" if result["status"] in COMPLETE else "unconverged"
+                    run.log.append("ended", status=status, detail=result["status"])
             except BaseException as error:
                 _end_badly(run, error, progress, make_page, mirror)
+                asked = stopping.reason()
+                if asked is not None and isinstance(error, (Exception, SystemExit)) and stopping.stopped(error):
+                    raise Interrupted(asked) from error  # the stop made it, not the run
                 raise
-            progress.update("writing the page")
-            result = {
-                "run_id": run.run_id,
-                "run_dir": str(run.path),
-                "report": str(run.path / "report.html"),
-                **result,
-                "wall_s": round(run.seconds_before() + time.monotonic() - began, 3),
-                "workers": config.runtime.workers,
-                "transport": config.runtime.transport if config.runtime.workers else "local",
-            }
-            run.write_result(result)
-            status = "done" if result["status"] in COMPLETE else "unconverged"
-            run.log.append("ended", status=status, detail=result["status"])
             make_page(run.path)
             mirror.push(final=True)
     return Outcome(run, result, mirror.url_hint)
@@ -124,16 +127,17 @@ def make_runner(run: Run, config: RunConfig, progress: Progress) -> AbstractCont
 
 def _end_badly(run: Run, error: BaseException, progress: Progress, make_page: MakePage, mirror: MlflowMirror) -> None:
     """Mark the run, keep the traceback, show what there is; what goes wrong here must not hide the error itself."""
-    interrupted = isinstance(error, (KeyboardInterrupt, Interrupted))
-    final = isinstance(error, TrainingError)
+    interrupted, final = stopping.stopped(error), isinstance(error, TrainingError)
     status = "interrupted" if interrupted else "failed"
-    try:
-        if not interrupted:
-            write_text(run.path / "error.txt", "".join(traceback.format_exception(error)))
-            progress.say(f"the traceback is in {run.path / 'error.txt'}")
-        run.log.append("ended", status=status, detail=str(error) or "interrupted", final=final)
-    except OSError as full:
-        progress.say(f"the end of the run could not be recorded ({full}); make room on the disk before you resume")
+    with stopping.sealed():
+        try:
+            if not isinstance(error, (KeyboardInterrupt, Interrupted)):
+                write_text(run.path / "error.txt", "".join(traceback.format_exception(error)))
+                progress.say(f"the traceback is in {run.path / 'error.txt'}")
+            detail = (stopping.reason() if interrupted else None) or str(error) or "interrupted"
+            run.log.append("ended", status=status, detail=detail, final=final)
+        except OSError as full:
+            progress.say(f"the end of the run could not be recorded ({full}); make room on the disk before you resume")
     if final:
         progress.say("to resume this run would end alike; start a new one with other settings")
     else:
@@ -143,20 +147,3 @@ def _end_badly(run: Run, error: BaseException, progress: Progress, make_page: Ma
     except Exception as second:
         progress.say(f"the page of the unfinished run could not be made ({second})")
     mirror.push(final=True)
-
-
-@contextlib.contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM, which a scheduler sends before it kills, ends a run as Ctrl-C does: marked and resumable."""
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise Interrupted("stopped by SIGTERM")
-
-    if threading.current_thread() is not threading.main_thread():  # where Python takes no handlers
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)

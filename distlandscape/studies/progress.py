@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.status import Status
 
-from distlandscape.errors import Interrupted
+from distlandscape import stopping
 
 PLAIN_SECONDS = 5.0
 TOLD_SECONDS = 2.0
@@ -22,7 +22,7 @@ class _Console(Console):
 
     def on_broken_pipe(self) -> None:
         self.quiet = True  # for what is still said as the run ends
-        raise Interrupted("nobody reads any more what is told")
+        stopping.ask("nobody reads any more what is told")
 
 
 class Progress:
@@ -84,7 +84,11 @@ class Progress:
         self.update(text)
 
     def update(self, text: str) -> None:
-        """What is being done now."""
+        """What is being done now.
+
+        Raises:
+            Interrupted: the run was asked to stop.
+        """
         now, self._now = time.monotonic(), text
         left = self._left(now)
         if now - self._told >= TOLD_SECONDS:
@@ -95,6 +99,7 @@ class Progress:
         elif now - self._shown >= PLAIN_SECONDS:
             self._shown = now
             self.say(line)
+        stopping.look()
 
     def _tell_of(self, text: str, now: float) -> None:
         self._told = now

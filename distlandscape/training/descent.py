@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from distlandscape import stopping
 from distlandscape.data.blocks import Samples
 from distlandscape.training.batches import batches
 from distlandscape.training.optimizers import make_optimizer
@@ -122,6 +123,7 @@ class Descent:
 
     def _update(self, step: int) -> Tensor:
         """One update of all members; their losses before it, weight decay included."""
+        stopping.look()
         recipe, decay = self._recipe, self._pack.objective.weight_decay
         x, y = self._rows.take(np.stack([next(order) for order in self._orders]))
         inputs, targets = self._tensors(x, y)

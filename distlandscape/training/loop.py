@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from distlandscape import stopping
 from distlandscape.errors import TrainingError
 from distlandscape.objective import Objective
 from distlandscape.objective.failures import brief, is_of_the_user, told
@@ -84,6 +85,7 @@ def train(
                 keep(step, model.eval())
             if step == steps:
                 return
+            stopping.look()
             if journal is not None and step > first:
                 journal.commit(step, lambda: capture_state(model, rule, place))
             inputs, targets = objective.tensors(*rows.take(next(order)), place)

@@ -1,11 +1,13 @@
 """``python -m tests.faults``: every fault, both transports, at random moments; Markdown for docs/reliability.md.
 
-``--moments N`` strikes each so often (3), ``--only TEXT`` runs the rows whose name holds it, ``--kills N`` in the soak.
+``--moments N`` strikes each so often (3; some 20 in all), ``--only TEXT`` runs the rows whose name holds it,
+``--kills N`` in the soak.
 """
 
 import argparse
 import itertools
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,15 +15,16 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
 from mlflow import MlflowClient
 
+from distlandscape.record.run import Run
 from distlandscape.runtime import session
-from tests.faults import inside, outside, study
+from tests.faults import clock, inside, limits, outside, study
 
 BOTH, SHARDED = ("store", "collective"), ("collective",)
 
@@ -35,6 +38,8 @@ class Bench:
     rng: np.random.Generator
     reference: object = None
     commits: int = 0
+    bytes: int = 0
+    durations: dict[str, float] = field(default_factory=dict)
     numbers = itertools.count()
 
     def folder(self):
@@ -44,6 +49,17 @@ class Bench:
     def moment(self):
         """A random commit of the run, neither the first nor the last ones."""
         return int(self.rng.integers(3, max(4, int(0.8 * self.commits))))
+
+    def seconds(self, transport):
+        """How long a run takes in a process of its own, from its first line on."""
+        if transport not in self.durations:
+            process = study.spawn(self.folder(), 2, transport)
+            study.run_dir_of(process.out)
+            began = time.monotonic()
+            _, words = process.communicate(timeout=300)
+            assert process.returncode == 0, words
+            self.durations[transport] = time.monotonic() - began
+        return self.durations[transport]
 
     def same(self, run_dir):
         """Whether a run ended in the undisturbed numbers, to the bit."""
@@ -131,6 +147,118 @@ def node(bench, transport):
     return seen["same"], seen["after"]
 
 
+def stopped_by(kind):
+    """A signal at any moment of the run, Ray's start and end included: marked, and resumable to the same bits."""
+
+    def case(bench, transport):
+        while True:
+            out, seconds = bench.folder(), float(bench.rng.uniform(0, bench.seconds(transport)))
+            run_dir, code, words = outside.signalled_after(out, seconds, transport, kind)
+            ended = Run.open(run_dir).log.events("ended")
+            over = code == -kind and ended and ended[-1]["status"] == "done"  # and the process about to exit
+            if code is not None and not over:
+                break
+        if code == 0:  # it came when the end was recorded already
+            return bench.same(run_dir), None
+        print(f"after {seconds:.2f} s: {ended[-1:]}", file=sys.stderr)
+        assert code == 130, (code, words)
+        assert [event["status"] for event in ended] == ["interrupted"], words
+        assert ended[0]["detail"] == f"stopped by {kind.name}"
+        assert "Traceback" not in words, words
+        return bench.resumed(run_dir, 3), None
+
+    return case
+
+
+def gcs_killed(bench, transport):
+    """The run says so, and can be resumed."""
+    run_dir, code, words = outside.end_at(bench.folder(), bench.moment(), transport, outside.lose_gcs)
+    assert code == 1, (code, words)
+    assert "the Ray of this run has ended (its gcs_server" in words, words
+    assert "go on with: distlandscape resume" in words, words
+    assert Run.open(run_dir).status == "failed"
+    return bench.resumed(run_dir, 3), None
+
+
+def driver_stopped(bench, transport):
+    """It keeps its lease, the page says how it is, and then it goes on as if nothing had been."""
+    seen = []
+
+    def act(process):
+        seen.append(outside.stop_for_a_while(study.run_dir_of(process.out), process))
+
+    run_dir, code, words = outside.end_at(bench.folder(), bench.moment(), transport, act)
+    assert code == 0, (code, words)
+    ((refused, said, page),) = seen
+    assert refused == 2, said
+    assert "is being written by process" in said, said
+    assert "kill -CONT" in page, page
+    return bench.same(run_dir), None
+
+
+def no_descriptors(bench, transport):
+    """The driver may open no further file: it ends, and is resumed."""
+    run_dir, code, words = outside.end_at(bench.folder(), bench.moment(), transport, limits.no_more_files)
+    assert code == 1, (code, words)
+    assert "Too many open files" in words, words
+    return bench.resumed(run_dir, 3), None
+
+
+def full_disk(bench, transport):
+    """At any fill, from the first line of the run on; somebody makes room, and it is resumed."""
+    out = bench.root / str(next(bench.numbers))
+    out.mkdir()
+    before = bench.database.stat().st_size
+    size = before + int(bench.rng.uniform(0.2, 0.9) * bench.bytes)
+    with limits.disk(out, size):
+        shutil.copy(bench.database, out / "mlflow.db")
+        process = study.spawn(out, 2, transport)
+        _, words = process.communicate(timeout=300)
+        print(f"{size - before} bytes of {bench.bytes}: exit code {process.returncode}", file=sys.stderr)
+        if process.returncode == 0:
+            return bench.same(study.run_dir_of(out)), None
+        found = list(out.glob("spectrum-*/run.json"))
+        assert process.returncode in (1, 2), (process.returncode, words)
+        assert "Traceback" not in words, words
+        limits.enlarge(out)
+        if not list(out.glob("spectrum-*/log.jsonl")):  # too little for a run to begin at all
+            return not found or "No space" in words, None
+        return bench.resumed(study.run_dir_of(out), 3), None
+
+
+def clock_set_back(bench, transport):
+    """By an hour in the middle of a run, and before a resume: what goes on is shown as running, and ends the same."""
+    flag = bench.root / f"flag-{next(bench.numbers)}"
+
+    def act(process):
+        run_dir = study.run_dir_of(process.out)
+        flag.touch()
+        study.wait_for_commits(run_dir, study.commits(run_dir) + 2)
+        assert Run.open(run_dir).status == "running"
+        process.terminate()
+
+    run_dir, code, words = outside.end_at(bench.folder(), bench.moment(), transport, act, through=clock.through(flag))
+    assert code == 130, (code, words)
+    now = time.time()
+    (run_dir / "log.jsonl").touch()
+    process = subprocess.Popen(
+        [*clock.through(flag), "resume", str(run_dir), "--workers", "0", "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    log = Run.open(run_dir).log
+    while len(log.events("started")) < 2 and process.poll() is None:
+        time.sleep(0.01)
+    assert log.events("started")[-1]["time"] < now - 0.9 * clock.HOUR
+    shown = Run.open(run_dir).status
+    _, words = process.communicate(timeout=300)
+    assert process.returncode == 0, words
+    assert shown == "running", shown
+    assert Run.open(run_dir).result["wall_s"] > 0
+    return bench.same(run_dir), None
+
+
 def two_resumes(bench, transport):
     """The second one is refused with a sentence."""
     run_dir, _, _ = outside.end_at(bench.folder(), bench.moment(), transport, outside.kill)
@@ -176,6 +304,15 @@ def cases(kills):
         ("driver killed", BOTH, ended(outside.kill)),
         ("driver killed, last line torn", BOTH, ended(outside.kill, None, outside.tear)),
         ("SIGTERM from a scheduler", BOTH, ended(outside.terminate, 130)),
+        ("SIGTERM at any moment", BOTH, stopped_by(signal.SIGTERM)),
+        ("SIGUSR1 at any moment", BOTH, stopped_by(signal.SIGUSR1)),
+        ("SIGUSR2 at any moment", BOTH, stopped_by(signal.SIGUSR2)),
+        ("Ctrl-C at any moment", BOTH, stopped_by(signal.SIGINT)),
+        ("driver stopped (SIGSTOP) and continued", BOTH, driver_stopped),
+        ("disk full at any fill", BOTH, full_disk),
+        ("driver out of file descriptors", BOTH, no_descriptors),
+        ("clock set back", BOTH, clock_set_back),
+        ("GCS killed", BOTH, gcs_killed),
         ("Ray head lost", BOTH, ended(outside.lose_head)),
         ("two resumes at once", BOTH, two_resumes),
         ("tracking server away", BOTH, no_tracking),
@@ -185,13 +322,15 @@ def cases(kills):
 
 
 ONCE = ("two resumes at once", "tracking server away", "soak")
-OWN_RAY = ("driver killed", "SIGTERM", "Ray head", "two resumes", "tracking", "node lost")
+OFTEN = {"SIGTERM at any moment": 10, "disk full at any fill": 10}  # 20 over both transports
+IN_THIS_PROCESS = ("worker", "out of memory", "error on one rank", "disk full for a worker", "soak")  # they share a Ray
+AS_ROOT = ("disk full at any fill",)
 
 
 def main():
     """Run the matrix."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--moments", type=int, default=3)
+    parser.add_argument("--moments", type=int)
     parser.add_argument("--only", default="")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
@@ -203,16 +342,20 @@ def main():
     bench = Bench(root, database, np.random.default_rng(options.seed))
     undisturbed = study.start(bench.folder(), 0).run.path
     bench.reference, bench.commits = study.measured(undisturbed), study.commits(undisturbed)
+    bench.bytes = limits.used(undisturbed)
     print(f"Undisturbed: {bench.commits} commits. Output: {root}\n", flush=True)
     print("| fault | transport | moments | same bits | seconds to recover |\n|---|---|---|---|---|", flush=True)
     failures = 0
     for name, transports, case in cases(options.kills):
         if options.only not in name:
             continue
-        shared = not name.startswith(OWN_RAY) and session.connect(8)
+        if name in AS_ROOT and not limits.is_root():
+            print(f"{name}: left out, as only root can make a small disk", file=sys.stderr, flush=True)
+            continue
+        shared = name.startswith(IN_THIS_PROCESS) and session.connect(8)
         for transport in transports:
             outcomes, seconds = [], []
-            for _ in range(1 if name.startswith(ONCE) else options.moments):
+            for _ in range(1 if name.startswith(ONCE) else options.moments or OFTEN.get(name, 3)):
                 began = time.monotonic()
                 try:
                     same, recovered = case(bench, transport)

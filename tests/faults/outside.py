@@ -1,10 +1,12 @@
 """Faults that end a run: its driver, Ray or disk goes; resumed by another number of workers, it is the same."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import time
 
+from distlandscape.report.live.state import Follower
 from distlandscape.runtime import pool
 from tests.faults import study
 from tests.faults.inside import watched
@@ -14,9 +16,9 @@ from tests.runtime.faults import arm_worker
 RESUMED_BY = {2: 3, 3: 0, 0: 2}  # workers of the run -> of its resume
 
 
-def end_at(out, commit, transport, act, workers=2):
+def end_at(out, commit, transport, act, workers=2, through=None):
     """Run in a process of its own, ``act(process)`` once so much is committed; its folder, exit code and last words."""
-    process = study.spawn(out, workers, transport)
+    process = study.spawn(out, workers, transport, through=through)
     try:
         run_dir = study.run_dir_of(out)
         study.wait_for_commits(run_dir, commit, lambda: process.poll() is None)
@@ -37,6 +39,41 @@ def kill(process):
 def terminate(process):
     """As a scheduler that stops a job."""
     process.terminate()
+
+
+def signalled_after(out, seconds, transport, kind, workers=2):
+    """Send a signal so long after the run began; its folder, exit code (None: it was over by then) and last words."""
+    process = study.spawn(out, workers, transport)
+    try:
+        run_dir = study.run_dir_of(out)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(seconds)
+        over = process.poll() is not None
+        process.send_signal(kind)
+        _, words = process.communicate(timeout=180)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
+    return run_dir, None if over else process.returncode, words
+
+
+def lose_gcs(process):
+    """The part of the run's own Ray that knows all others is killed."""
+    for pid in descendants(process.pid):
+        if "gcs_server" in command_line(pid).split(" ")[0]:
+            os.kill(pid, signal.SIGKILL)
+
+
+def stop_for_a_while(run_dir, process, seconds=12.0):
+    """Stop the driver, as a shell's Ctrl-Z or a debugger, and let it go on; what others are told meanwhile."""
+    process.send_signal(signal.SIGSTOP)
+    began = time.monotonic()
+    refused, _, words = study.resume_elsewhere(run_dir, 0)
+    page = Follower(run_dir).state()["headline"]
+    time.sleep(max(0.0, seconds - (time.monotonic() - began)))
+    process.send_signal(signal.SIGCONT)
+    return refused, words, page
 
 
 def lose_head(process):

@@ -44,11 +44,13 @@ def command(*arguments):
     return [sys.executable, "-m", "distlandscape.cli.main", *map(str, arguments)]
 
 
-def spawn(out, workers, transport="store", extra=()):
-    """The study in a process of its own, with a Ray of its own."""
+def spawn(out, workers, transport="store", extra=(), through=None):
+    """The study in a process of its own, with a Ray of its own; ``through`` stands for the command line's program."""
     sets = [part for s in [*WORK, *where(workers, transport), *extra] for part in ("--set", s)]
-    arguments = command("spectrum", *sets, "--json", "--out", out)
-    return subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    arguments = [*(through or command()), "spectrum", *sets, "--json", "--out", str(out)]
+    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process.out = out
+    return process
 
 
 def resume_elsewhere(run_dir, workers):

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
 import sys
+import time
 from collections import namedtuple
 from importlib.metadata import PackageNotFoundError
+from pathlib import Path
 
 import pytest
 
@@ -117,3 +121,27 @@ def test_servers_the_environment_names(found, monkeypatch):
     assert (lines["tracking server"].level, lines["tracking server"].text) == (WARNING, f"{NOWHERE} does not answer")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///here.db")
     assert "tracking server" not in found()
+
+
+@pytest.mark.parametrize("name", ["ray::DashboardAgent", "ray::RuntimeEnvAgent"])
+def test_agents_of_a_killed_ray_are_named(found, name, tmp_path):
+    """Ray titles them so; a parent that is a raylet makes them a part of a Ray that lives."""
+    raylet = tmp_path / "raylet"
+    raylet.write_text(f'#!/bin/bash\nbash -c "exec -a {name} sleep 60" & echo $!; wait\n')
+    raylet.chmod(0o755)
+    with subprocess.Popen([raylet], stdout=subprocess.PIPE, text=True) as parent:
+        agent = int(parent.stdout.readline())
+        try:
+            deadline = time.monotonic() + 10
+            while not Path(f"/proc/{agent}/cmdline").read_bytes().startswith(name.encode()):
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            assert str(agent) not in found()["left of Ray"].text  # others may be, of another test
+            parent.kill()
+            parent.wait()
+            line = found()["left of Ray"]
+        finally:
+            os.kill(agent, signal.SIGKILL)
+    assert line.level == WARNING
+    assert str(agent) in line.text.removeprefix("agents of a Ray that was killed, processes ").split()
+    assert str(agent) in line.remedy.rpartition("kill ")[2].split()

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from distlandscape import stopping
 from distlandscape.errors import Interrupted
 from distlandscape.studies import progress as module
 from distlandscape.studies.progress import Progress
@@ -73,9 +74,10 @@ def test_a_reader_that_ends_first_interrupts_the_run_once(clock, monkeypatch):
         monkeypatch.setattr(sys, "stderr", closed)
         progress = Progress()
         clock[0] = 100.0
-        with pytest.raises(Interrupted, match="nobody reads"):
-            progress.update("working")
-        progress.say("the run can be resumed")
+        with stopping.noting():
+            with pytest.raises(Interrupted, match="nobody reads"):
+                progress.update("working")
+            progress.say("the run can be resumed")
         nowhere = os.open(os.devnull, os.O_WRONLY)  # for what is left in the buffer
         os.dup2(nowhere, writing)
         os.close(nowhere)

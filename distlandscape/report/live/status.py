@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from distlandscape.record.lease import held
+from distlandscape.record.lease import halted, held
 from distlandscape.record.mlflow_values import redact
 from distlandscape.record.run import Run
 from distlandscape.report.live.pursuit import Pursuit
@@ -31,10 +31,15 @@ def status_of(run: Run, now: RunView, found: Pursuit | None) -> Json:
     if not alive:
         return _state("No process works on this run now: it was cut off, and can be resumed.", facts, run)
     if started:
-        facts.append(("Running for", duration(time.time() - float(started[-1]["time"]))))
+        facts.append(("Running for", duration(max(0.0, time.time() - float(started[-1]["time"])))))
         facts += _workers(told, started[-1].get("workers"))
     lanczos = found.words if found is not None and not found.ended else ""
     doing = redact(str(told.get("now") or "")) or stage or lanczos or "it has begun"
+    stopped = halted(run.path)
+    if stopped is not None:
+        facts[0] = ("Status", "stopped")
+        words = f"The run stands still: its process {stopped} was stopped; it goes on with: kill -CONT {stopped}"
+        return _state(words, facts, run, True)
     share = min(1.0, told["done"] / told["planned"]) if told.get("planned") else None
     return _state(f"The run goes on: {doing}.", facts, run, True, share)
 
