@@ -1,17 +1,11 @@
-"""Files that are either whole or absent (temporary name, fsync, rename), and folders that hold Ray's sockets."""
+"""Files that are either whole or absent: temporary name, fsync, rename."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
-
-from distlandscape.errors import InputError
-
-SOCKET_PATH = 107  # bytes that the path of a Unix socket may have
-SOCKET_BELOW = len("/ray/session_2000-01-01_00-00-00_000000_4194304/sockets/plasma_store.10")  # Ray's longest
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> str:
@@ -40,29 +34,6 @@ def sha256(path: Path) -> str:
     """Digest of a file's content, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def holds_sockets(folder: str) -> bool:
-    """Whether Ray's sockets in a session below a folder have paths that are short enough."""
-    return len(os.fsencode(folder)) + SOCKET_BELOW <= SOCKET_PATH
-
-
-def ray_folder(prefix: str) -> Path:
-    """Make a folder for a Ray's files, its owner's alone; in /tmp where paths get too long among the temporary files.
-
-    Raises:
-        InputError: it cannot be made there.
-    """
-    root = tempfile.gettempdir()
-    if not holds_sockets(f"{root}/{prefix}12345678"):
-        root = "/tmp"
-    try:
-        return Path(tempfile.mkdtemp(prefix=prefix, dir=root))
-    except OSError as error:
-        raise InputError(
-            f"no folder for Ray's sockets can be made in {root} ({error.strerror}); set TMPDIR to a folder of yours"
-            f" whose path has at most {SOCKET_PATH - SOCKET_BELOW} bytes"
-        ) from None
 
 
 def _sync_folder(folder: Path) -> None:

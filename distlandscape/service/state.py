@@ -13,6 +13,7 @@ from pathlib import Path
 
 from distlandscape.errors import InputError
 from distlandscape.files import write_text
+from distlandscape.other_users import why_replaceable
 from distlandscape.service.processes import Process, stamped
 
 FOLDER_VARIABLE = "DISTLANDSCAPE_STATE"
@@ -70,13 +71,17 @@ class State:
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self.folder.chmod(0o700)
-            self.logs.mkdir(exist_ok=True, mode=0o700)
+            foreign = self.folder.stat().st_uid != os.geteuid()  # root could change the mode of it
+            reason = "it belongs to another user" if foreign else why_replaceable(self.folder.resolve().parent)
+            if reason is None:
+                self.folder.chmod(0o700)
+                self.logs.mkdir(exist_ok=True, mode=0o700)
         except OSError as error:
+            reason = error.strerror
+        if reason is not None:
             raise InputError(
-                f"the state folder {self.folder} cannot be used ({error.strerror}); set {FOLDER_VARIABLE} to a folder"
-                " of yours"
-            ) from None
+                f"the state folder {self.folder} cannot be used ({reason}); set {FOLDER_VARIABLE} to a folder of yours"
+            )
 
     @contextlib.contextmanager
     def exclusive(self) -> Iterator[None]:
@@ -86,7 +91,7 @@ class State:
             InputError: another command does that now.
         """
         self.prepare()
-        with (self.folder / "lock").open("w") as lock:
+        with os.fdopen(os.open(self.folder / "lock", os.O_WRONLY | os.O_CREAT, 0o600), "w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
