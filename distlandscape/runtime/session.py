@@ -10,7 +10,7 @@ import secrets
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -132,7 +132,7 @@ def _join(cluster: Cluster, stack: contextlib.ExitStack) -> None:
         stack.enter_context(_on_loopback())
     try:
         with environment({ADDRESS: None}):
-            ray.init(address=cluster.address, **QUIET)
+            ray.init(address=cluster.address, job_config=_job_config(), **QUIET)
     except (ConnectionError, RuntimeError, ray.exceptions.RayError) as error:
         raise InputError(
             f"the Ray at {cluster.address} answers but cannot be joined ({_first_line(error)}); give it and this"
@@ -164,6 +164,7 @@ def _start(cpus: float, stack: contextlib.ExitStack) -> None:
                     address="local",
                     num_cpus=max(int(-(-cpus // 1)), os.cpu_count() or 1),
                     include_dashboard=False,
+                    job_config=_job_config(),
                     _temp_dir=str(folder.ray),  # else a folder that all users of the machine share, and may write in
                     **QUIET,
                 )
@@ -184,6 +185,26 @@ def _start(cpus: float, stack: contextlib.ExitStack) -> None:
                 if not isinstance(error, Exception):
                     raise
         _private_token()
+
+
+class _Paths(list[str]):
+    """Folders workers import from: of those that Ray adds only where this process imports from itself.
+
+    Ray adds the working directory in front of all others; a file ``torch.py`` in it would be run by the workers alone.
+    """
+
+    def extend(self, paths: Iterable[str]) -> None:
+        ours = {Path(path).resolve() for path in sys.path}
+        super().extend(path for path in paths if Path(path).resolve() in ours)
+
+
+def _job_config() -> Any:
+    """What Ray is told of this process beside its address."""
+    from ray.job_config import JobConfig
+
+    config = JobConfig()
+    config._py_driver_sys_path = _Paths()
+    return config
 
 
 def _end_half_started(error: BaseException, temp: Path) -> str:

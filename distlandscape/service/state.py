@@ -13,10 +13,8 @@ from pathlib import Path
 
 from distlandscape.errors import InputError
 from distlandscape.files import write_text
-from distlandscape.other_users import why_replaceable
 from distlandscape.service.processes import Process, stamped
-
-FOLDER_VARIABLE = "DISTLANDSCAPE_STATE"
+from distlandscape.state_folder import default_folder, prepare
 
 
 @dataclass(frozen=True)
@@ -67,21 +65,9 @@ class State:
         """Make the folder, for its owner alone.
 
         Raises:
-            InputError: it cannot be made, or belongs to somebody else.
+            InputError: it cannot be made, belongs to somebody else, or another user could put one in its place.
         """
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            foreign = self.folder.stat().st_uid != os.geteuid()  # root could change the mode of it
-            reason = "it belongs to another user" if foreign else why_replaceable(self.folder.resolve().parent)
-            if reason is None:
-                self.folder.chmod(0o700)
-                self.logs.mkdir(exist_ok=True, mode=0o700)
-        except OSError as error:
-            reason = error.strerror
-        if reason is not None:
-            raise InputError(
-                f"the state folder {self.folder} cannot be used ({reason}); set {FOLDER_VARIABLE} to a folder of yours"
-            )
+        prepare(self.folder, self.logs.name)
 
     @contextlib.contextmanager
     def exclusive(self) -> Iterator[None]:
@@ -127,11 +113,3 @@ class State:
     def forget(self) -> None:
         """Nothing runs any more."""
         self.record.unlink(missing_ok=True)
-
-
-def default_folder() -> Path:
-    """``$DISTLANDSCAPE_STATE``, else a folder for state of programs under the user's home."""
-    named = os.environ.get(FOLDER_VARIABLE)
-    if named:
-        return Path(named)
-    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "distlandscape"

@@ -13,6 +13,7 @@ from distlandscape.config import RunConfig, validate_config
 from distlandscape.data import BlockStore
 from distlandscape.errors import InputError
 from distlandscape.objective import Objective
+from distlandscape.record.maker import mark, require_own
 from distlandscape.record.run import Run, require_writable
 from distlandscape.runtime import session
 from distlandscape.runtime.operators import CurvatureOperator
@@ -113,7 +114,7 @@ def run_study(study: str, config: RunConfig, out: Path, make_page: MakePage, dra
     if timings is not None:
         identity["tuned"] = timings
     digests = {"data": stores.measured.digest, "config": config.digest()}
-    identity |= {"stores": stores.identity(), "digests": digests}
+    identity |= {"stores": stores.identity(), "digests": digests, **mark(config.model.name, config.model.options)}
     identity |= {"parameters": objective.parameters, **_described(objective)}
     run = Run.create(out, study, config.model_dump(mode="json"), identity)
     if study in SWEEPS:
@@ -121,11 +122,16 @@ def run_study(study: str, config: RunConfig, out: Path, make_page: MakePage, dra
     return _network(run, config, objective, other, make_page, draw)
 
 
-def resume_study(run: Run, make_page: MakePage, workers: int | None = None, draw: Draw | None = None) -> Outcome:
+def resume_study(
+    run: Run, make_page: MakePage, workers: int | None = None, draw: Draw | None = None, trust: bool = False
+) -> Outcome:
     """Go on with an interrupted run, with another number of workers if given; the numbers are the same bits.
 
+    ``trust``: the code that the run names may be loaded, whoever made the run.
+
     Raises:
-        InputError: the run is finished, held by another process, or its data are gone.
+        InputError: the run is finished, held by another process, or its data are gone; or it names code, and nothing
+            shows that this user chose it.
         Interrupted: SIGINT or SIGTERM again.
     """
     if run.study not in (*STUDIES, *SWEEPS, THEORY):
@@ -139,6 +145,8 @@ def resume_study(run: Run, make_page: MakePage, workers: int | None = None, draw
     if not run.resumable:
         why = run.log.events("ended")[-1]["detail"]
         raise InputError(f"the run {run.path} failed, and would fail again: {why}")
+    if not trust and run.study != THEORY:
+        require_own(run, config.model.name, config.model.options)
     if config.runtime.workers:
         session.check()
     _use_threads(config)
