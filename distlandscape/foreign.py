@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.util
-import inspect
 import sys
 import sysconfig
 import textwrap
@@ -105,12 +104,16 @@ def _imported(path: str, module: str, attribute: str, kind: Kind) -> list[Any]:
 
 
 def _plain(factory: Any) -> type | types.FunctionType | None:
-    """The class or function behind partial arguments, decorators and a class method; None: there is none."""
-    while isinstance(factory, functools.partial):
-        factory = factory.func
-    if isinstance(factory, types.MethodType):
-        factory = factory.__func__ if isinstance(factory.__self__, type) else None
-    factory = inspect.unwrap(factory)
+    """The class or function behind partial arguments, decorators and class methods; None: there is none."""
+    for _ in range(100):
+        if isinstance(factory, functools.partial):
+            factory = factory.func
+        elif isinstance(factory, types.MethodType) and isinstance(factory.__self__, type):
+            factory = factory.__func__
+        elif hasattr(factory, "__wrapped__"):
+            factory = factory.__wrapped__
+        else:
+            break
     return factory if isinstance(factory, (type, types.FunctionType)) else None
 
 

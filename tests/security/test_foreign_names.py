@@ -94,7 +94,7 @@ def test_networks_of_installed_packages_are_taken():
 
 
 LIBRARY = """
-import functools, os, subprocess, typing
+import functools, os, subprocess, types, typing
 from subprocess import Popen
 from torch import nn
 from torch.utils.data import Dataset, TensorDataset
@@ -119,6 +119,18 @@ def unsaid(**options):
     raise AssertionError("called")
 def create_model(**options):
     return Net()
+class _BaseAutoModelClass:
+    @classmethod
+    def from_pretrained(cls, **options):
+        return Net()
+    @classmethod
+    def from_config(cls, **options):
+        raise AssertionError("called")
+def copied(method):
+    given = types.FunctionType(method.__code__, method.__globals__)
+    return functools.update_wrapper(given, method)
+class AutoModel(_BaseAutoModelClass):
+    from_pretrained = classmethod(copied(_BaseAutoModelClass.from_pretrained))
 def dataset(**options) -> Dataset[int]:
     return TensorDataset()
 @functools.wraps(said)
@@ -184,8 +196,10 @@ def test_what_lies_where_pythonpath_says_is_the_user_s_own(library):
     assert taken(library("dl_own_library", installed=False), SAYING + SILENT + NEVER) == SAYING + SILENT
 
 
-def test_the_function_of_timm_does_not_say_so_and_is_known(library):
+def test_functions_of_libraries_of_models_that_do_not_say_so_are_known(library):
     assert taken(library("timm", installed=True), ("create_model", "unsaid")) == ("create_model",)
+    names = ("AutoModel.from_pretrained", "AutoModel.from_config", "create_model", "AutoModel")
+    assert taken(library("transformers", installed=True), names) == names[:1]
 
 
 def test_options_tell_no_library_to_run_code_from_elsewhere(library):
