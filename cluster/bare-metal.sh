@@ -16,9 +16,11 @@ shift
 token=$SHARED/ray-token
 common="RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH='$token' RAY_USAGE_STATS_ENABLED=0 RAY_JOB_STOP_WAIT_TIME_S=60"
 
+# Ray opens the folder it is given to all users of the host, so it gets one inside of a private one.
 start() { # host, arguments of ray start
   ssh "$1" "umask 077; mkdir -p '$SHARED/pids'; cd '$SHARED';
-    env $common nohup setsid '$VENV/bin/ray' start --block $2 >'$SHARED/pids/$1.log' 2>&1 </dev/null &
+    temp=\$(mktemp -d /tmp/dl-ray-XXXXXXXX) && echo \"\$temp\" >'$SHARED/pids/$1.temp' || exit 1;
+    env $common nohup setsid '$VENV/bin/ray' start --block $2 --temp-dir=\"\$temp/ray\" >'$SHARED/pids/$1.log' 2>&1 </dev/null &
     echo \$! >'$SHARED/pids/$1'"
 }
 
@@ -37,7 +39,9 @@ up)
 down)
   for host in "$@"; do
     # The session's leader and its children: setsid made a group of them.
-    ssh "$host" "[ ! -s '$SHARED/pids/$host' ] || { kill -s TERM -- -\$(cat '$SHARED/pids/$host') 2>/dev/null || true; rm '$SHARED/pids/$host'; }"
+    ssh "$host" "[ ! -s '$SHARED/pids/$host' ] || { kill -s TERM -- -\$(cat '$SHARED/pids/$host') 2>/dev/null || true; rm '$SHARED/pids/$host'; }
+      [ ! -s '$SHARED/pids/$host.temp' ] || { temp=\$(cat '$SHARED/pids/$host.temp'); rm '$SHARED/pids/$host.temp';
+        for try in 1 2 3 4 5; do rm -rf \"\$temp\" 2>/dev/null && break; sleep 1; done; }"
   done
   ;;
 *)

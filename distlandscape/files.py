@@ -1,4 +1,4 @@
-"""Files that are either whole or absent, read and deleted without following links; folders for Ray's sockets."""
+"""Files that are either whole or absent, read and deleted without following links."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import os
 import secrets
 import shutil
 import stat
-import tempfile
 from collections.abc import Callable
 from io import BufferedReader
 from pathlib import Path
@@ -16,9 +15,6 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 from distlandscape.errors import InputError, WriteFailed
-
-SOCKET_PATH = 107  # bytes that the path of a Unix socket may have
-SOCKET_BELOW = len("/ray/session_2000-01-01_00-00-00_000000_4194304/sockets/plasma_store.10")  # Ray's longest
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> str:
@@ -167,29 +163,6 @@ def _failed(error: OSError | SafetensorError, path: Path) -> WriteFailed:
     if isinstance(error, OSError):
         return WriteFailed(error.errno, error.strerror or str(error), str(path))
     return WriteFailed(None, str(error), str(path))
-
-
-def holds_sockets(folder: str) -> bool:
-    """Whether Ray's sockets in a session below a folder have paths that are short enough."""
-    return len(os.fsencode(folder)) + SOCKET_BELOW <= SOCKET_PATH
-
-
-def ray_folder(prefix: str) -> Path:
-    """Make a folder for a Ray's files, its owner's alone; in /tmp where paths get too long among the temporary files.
-
-    Raises:
-        InputError: it cannot be made there.
-    """
-    root = tempfile.gettempdir()
-    if not holds_sockets(f"{root}/{prefix}12345678"):
-        root = "/tmp"
-    try:
-        return Path(tempfile.mkdtemp(prefix=prefix, dir=root))
-    except OSError as error:
-        raise InputError(
-            f"no folder for Ray's sockets can be made in {root} ({error.strerror}); set TMPDIR to a folder of yours"
-            f" whose path has at most {SOCKET_PATH - SOCKET_BELOW} bytes"
-        ) from None
 
 
 def _sync_folder(folder: Path) -> None:

@@ -23,6 +23,12 @@ def _one_thread():
     torch.set_num_threads(1)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _own_state(tmp_path_factory):
+    """The key that marks runs lies in a folder of the tests, not in the home."""
+    os.environ["DISTLANDSCAPE_STATE"] = str(tmp_path_factory.mktemp("state"))
+
+
 @pytest.fixture(scope="session")
 def ray_session():
     """One local Ray for all tests of pools in this process; pools join it and leave it running."""

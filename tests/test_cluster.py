@@ -202,8 +202,12 @@ def test_the_script_for_hosts_starts_and_ends_what_it_started(tmp_path):
             log = eventually(tmp_path / "shared" / "pids" / f"{host}.log", "token")
             assert words in log
             assert f"token {token}" in log
+        private = [Path((tmp_path / "shared" / "pids" / f"{host}.temp").read_text().strip()) for host in pids]
+        assert [folder.stat().st_mode & 0o777 for folder in private] == [0o700, 0o700]
+        assert f"--temp-dir={private[0]}/ray" in (tmp_path / "shared" / "pids" / "one.log").read_text()
     finally:
         call("down")
+    assert not any(folder.exists() for folder in private)
     for pid in pids.values():
         state = Path(f"/proc/{pid}/stat")
         for _ in range(50):

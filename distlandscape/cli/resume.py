@@ -8,7 +8,9 @@ from pathlib import Path
 from distlandscape import stopping
 from distlandscape.cli.service import add_service_options, jobs_of, print_json, state_of
 from distlandscape.cli.study import RESULTS, figure_maker, finish, page_maker
+from distlandscape.config import validate_config
 from distlandscape.errors import InputError
+from distlandscape.record.maker import require_own
 from distlandscape.record.run import Run
 
 
@@ -25,6 +27,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="run directory, or a folder with one unfinished run in it; or the id of a job that has ended",
     )
     parser.add_argument("--workers", metavar="N", type=int, help="another number of Ray workers; 0: in this process")
+    parser.add_argument(
+        "--trust", action="store_true", help="load the code that a run made elsewhere names as its model"
+    )
     parser.add_argument("--submit", action="store_true", help="go on as a new job, as always with the id of a job")
     add_service_options(parser)
     parser.set_defaults(run=run)
@@ -41,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     with stopping.listening():
         from distlandscape.studies.runner import resume_study
 
-        outcome = resume_study(found, page_maker(), args.workers, figure_maker())
+        outcome = resume_study(found, page_maker(), args.workers, figure_maker(), args.trust)
         finish(outcome, args)
     return 0 if outcome.converged or found.study == "quickstart" else 3
 
@@ -105,8 +110,12 @@ def _submit(args: argparse.Namespace) -> int:
         found = run
     if not found.resumable:
         raise InputError(f"the run {found.path} is {found.status} and cannot go on; start a new one")
-    workers = [] if args.workers is None else ["--workers", str(args.workers)]
-    command = entrypoint(["resume", str(found.path), *workers], is_local(state_of(args), jobs.address))
+    local = is_local(state_of(args), jobs.address)
+    if local and not args.trust:
+        model = validate_config(found.config).model
+        require_own(found, model.name, model.options)
+    options = [] if args.workers is None else ["--workers", str(args.workers)]
+    command = entrypoint(["resume", str(found.path), *options, *(["--trust"] if args.trust else [])], local)
     metadata = {"study": found.study, "out": str(found.path.parent), "resumes": found.run_id}
     job_id = jobs.submit(Job(new_id(f"resume-{found.study}"), command, metadata))
     if args.json:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import inspect
 import textwrap
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from distlandscape.data.arrays import Indices, Samples
 from distlandscape.data.images import pixels
 from distlandscape.data.source import CHUNK, Request, Source
 from distlandscape.errors import InputError
+from distlandscape.foreign import Kind, resolve
 
 Item = tuple[Samples, Samples]
 
@@ -27,10 +27,11 @@ def open_dataset(request: Request) -> Source:
     sample also as an image of Pillow. Without ``data.classes``, only what is wanted is asked for.
 
     Raises:
-        InputError: failed import or call, no dataset, or items that are not all alike.
+        InputError: failed import or call, a name that ``foreign.resolve`` refuses, no dataset, or items that are not
+            all alike.
     """
     path = _path(request)
-    factory = _import(path)
+    factory = _factory(request)
     options = dict(request.options)
     if _takes_split(factory):
         if "split" in options:
@@ -49,7 +50,7 @@ def open_dataset(request: Request) -> Source:
 
 def has_test(request: Request) -> bool:
     """Whether the factory takes a split."""
-    return _takes_split(_import(_path(request)))
+    return _takes_split(_factory(request))
 
 
 @dataclass(frozen=True)
@@ -108,19 +109,16 @@ def _path(request: Request) -> str:
     return request.path
 
 
-def _import(path: str) -> Callable[..., Any]:
-    module, _, attribute = path.partition(":")
-    try:
-        factory = getattr(importlib.import_module(module), attribute)
-    except (Exception, SystemExit) as error:  # whatever the user's module does when it is imported
-        raise InputError(
-            f"cannot import dataset {path!r} ({_reason(error)}); give package.module:factory of a module that is"
-            " installed, or whose folder PYTHONPATH names"
-        ) from error
-    if not callable(factory):
-        raise InputError(f"dataset {path!r} is not callable; name a function or class that returns a dataset")
-    result: Callable[..., Any] = factory
-    return result
+def _factory(request: Request) -> Callable[..., Any]:
+    return resolve(_path(request), DATASET, request.options)
+
+
+def _is_dataset(found: type) -> bool:
+    """Whether it is a class of torch's datasets, by name: without torch there is none."""
+    return any((base.__module__, base.__name__) == ("torch.utils.data.dataset", "Dataset") for base in found.__mro__)
+
+
+DATASET = Kind("dataset", "a dataset", "torch.utils.data.Dataset", _is_dataset)
 
 
 def _takes_split(factory: Callable[..., Any]) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import textwrap
 from collections.abc import Callable, Sequence
@@ -12,12 +11,23 @@ import torch
 from torch import nn
 
 from distlandscape.errors import InputError
+from distlandscape.foreign import Kind, resolve
 from distlandscape.models.convolutional import cnn, lenet
 from distlandscape.models.fully_connected import mlp
 from distlandscape.models.residual import of_depth, resnet18, wide_resnet
 from distlandscape.models.transformer import vit
 
-EXTRA = ("timm", "torchvision", "transformers")  # installed by the extra "models"
+MODEL = Kind(
+    "model",
+    "a module",
+    "torch.nn.Module",
+    lambda found: issubclass(found, nn.Module),
+    known=("timm:create_model", "transformers:_BaseAutoModelClass.from_pretrained"),
+    remedies={
+        name: f"install it, pip install {name}, or all of pip install 'distlandscape[models]'"
+        for name in ("timm", "torchvision", "transformers")
+    },
+)
 MAX_OUTPUTS = 2**20  # beyond this, labels are no class numbers
 ZOO: dict[str, Callable[..., nn.Module]] = {
     "cnn": cnn,
@@ -33,14 +43,15 @@ ZOO: dict[str, Callable[..., nn.Module]] = {
 def build_model(name: str, input_shape: Sequence[int], outputs: int, options: dict[str, Any], seed: int) -> nn.Module:
     """Build a network of the zoo, or call ``package.module:factory`` with ``options`` alone, just as they are.
 
-    The factory may lie deeper, as in ``package.module:Class.method``.
+    The factory may lie deeper, as in ``package.module:Class.method``; see ``foreign.resolve`` for what it has to be.
     Initial weights depend on ``seed`` only; the global random state is left as it was.
 
     Raises:
-        InputError: unknown name, failed import, options the factory does not take, or a result that is no module.
+        InputError: unknown name, failed import, a name that is refused, options the factory does not take, or a
+            result that is no module.
     """
     foreign = ":" in name
-    factory = _import(name) if foreign else ZOO.get(name)
+    factory = resolve(name, MODEL, options) if foreign else ZOO.get(name)
     if factory is None:
         raise InputError(f"unknown model.name {name!r}; known: {', '.join(sorted(ZOO))}, or package.module:factory")
     if not foreign:
@@ -66,21 +77,3 @@ def build_model(name: str, input_shape: Sequence[int], outputs: int, options: di
             f"model {name} made a {type(model).__name__}, not a torch.nn.Module; name a factory of modules"
         )
     return model
-
-
-def _import(path: str) -> Callable[..., nn.Module]:
-    module, _, attribute = path.partition(":")
-    try:
-        factory: Any = importlib.import_module(module)
-        for name in attribute.split("."):
-            factory = getattr(factory, name)
-    except (Exception, SystemExit) as error:  # whatever the user's module does when it is imported
-        reason = textwrap.shorten(f"{type(error).__name__}: {error}", 200, placeholder="…")
-        remedy = "give package.module:factory of a module that is installed, or whose folder PYTHONPATH names"
-        if isinstance(error, ModuleNotFoundError) and error.name in EXTRA:
-            remedy = f"install it, pip install {error.name}, or all of pip install 'distlandscape[models]'"
-        raise InputError(f"cannot import model {path!r} ({reason}); {remedy}") from error
-    if not callable(factory):
-        raise InputError(f"model {path!r} is not callable; name a function or class that returns a module")
-    result: Callable[..., nn.Module] = factory
-    return result

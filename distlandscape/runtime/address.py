@@ -10,6 +10,7 @@ import socket
 import urllib.parse
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from distlandscape.errors import InputError
@@ -125,21 +126,36 @@ def _set(values: Mapping[str, str | None]) -> None:
 
 
 def _running() -> str:
-    """HOST:PORT of the Ray that runs on this machine, as Ray finds it, with its token where there is one."""
-    services, raylet = _untyped("ray._private.services"), _untyped("ray._raylet")
-    services.find_gcs_addresses.cache_clear()
-    try:
-        with environment({ADDRESS: None}):
-            found: str = services.get_ray_address_from_environment("auto", None)
-    except ConnectionError:
+    """HOST:PORT of the Ray of this user that was started last on this machine, with its token where there is one.
+
+    Ray itself would look at everybody's processes, and at a file that everybody may write: another user could have
+    this one's token sent to a program of theirs, and the study's objects.
+    """
+    raylet, found = _untyped("ray._raylet"), _own_addresses()
+    if not found:
         raise InputError(
-            f"{ADDRESS} is auto, but no Ray runs on this machine; start one (ray start --head, or distlandscape up and"
-            f" submit), name its HOST:PORT, {LOCAL}"
-        ) from None
+            f"{ADDRESS} is auto, but no Ray of yours runs on this machine; start one (ray start --head, or"
+            f" distlandscape up and submit), name its HOST:PORT, {LOCAL}"
+        )
     if AUTH_MODE not in os.environ and raylet.AuthenticationTokenLoader.instance().has_token(ignore_auth_mode=True):
         os.environ[AUTH_MODE] = "token"  # as ray.init("auto") does, and for no address that was spelled out
         raylet.Config.initialize("")
-    return found
+    return found[-1]
+
+
+def _own_addresses() -> list[str]:
+    """Addresses of the clusters whose node programs run here as this user's, in the order of their start."""
+    psutil, flag, found = _untyped("ray._private.services").psutil, "--gcs-address=", {}
+    for process in psutil.process_iter():
+        try:
+            mine, program = process.uids().real == os.getuid(), Path(process.exe()).name  # not by its own word
+            if mine and program == "raylet":
+                words = (word for argument in process.cmdline() for word in argument.split())
+                addresses = (word.removeprefix(flag) for word in words if word.startswith(flag))
+                found[process.create_time()] = next(addresses, "")
+        except psutil.Error:  # it has ended
+            continue
+    return [address for _, address in sorted(found.items()) if address]
 
 
 def _require_listener(address: str) -> None:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import logging
 import os
-import shutil
+import secrets
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from distlandscape import stopping
 from distlandscape.errors import InputError, WorkerFailure
-from distlandscape.files import holds_sockets, ray_folder
+from distlandscape.ray_folder import OwnRayFolder
 from distlandscape.runtime import presence
 from distlandscape.runtime.address import ADDRESS, JOB, Cluster, environment, find, own_environment
 
@@ -23,6 +24,7 @@ LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
 
 _until_disconnect = contextlib.ExitStack()
+atexit.register(_until_disconnect.close)  # a process that ends before it has left
 _lock = threading.RLock()  # Ray and the environment are the whole process's
 _users = 0  # who connected here and has not left
 
@@ -64,16 +66,10 @@ def connect(cpus: float) -> bool:
 def disconnect() -> None:
     """Leave Ray; for the last who connected, a local one that this process started ends with it."""
     global _users
-    import ray
-
     with _lock:
         _users -= 1
         if not _users:
-            with _until_disconnect.pop_all():
-                left_over = presence.folder() if presence.ended() else None
-                ray.shutdown()
-                if left_over is not None:
-                    presence.end_agents(left_over)
+            _until_disconnect.close()
 
 
 def _enter(cpus: float) -> None:
@@ -86,7 +82,17 @@ def _enter(cpus: float) -> None:
             else:
                 _join(cluster, stack)
         stack.callback(_give_sigterm_back, before, signal.getsignal(signal.SIGTERM))
+        stack.callback(_shut_down)
         _until_disconnect.push(stack.pop_all())
+
+
+def _shut_down() -> None:
+    import ray
+
+    left_over = presence.folder() if presence.ended() else None
+    ray.shutdown()
+    if left_over is not None:
+        presence.end_agents(left_over)
 
 
 @contextlib.contextmanager
@@ -115,7 +121,7 @@ def _init(**options: Any) -> None:
     if signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
         utils.set_sigterm_handler = lambda handler: None
     try:
-        ray.init(**options, **QUIET)
+        ray.init(**options, job_config=_job_config(), **QUIET)
     finally:
         utils.set_sigterm_handler = theirs
 
@@ -172,7 +178,8 @@ def _start(cpus: float, stack: contextlib.ExitStack) -> None:
     }
     with environment(surroundings):
         stack.enter_context(_on_loopback())
-        temp = None if holds_sockets(_temp_root()) else ray_folder("dl-ray-")
+        folder = OwnRayFolder()
+        stack.callback(folder.remove)
         _private_token()
         for last in (False, True):
             try:
@@ -181,18 +188,19 @@ def _start(cpus: float, stack: contextlib.ExitStack) -> None:
                     address="local",
                     num_cpus=max(int(-(-cpus // 1)), os.cpu_count() or 1),
                     include_dashboard=False,
-                    _temp_dir=None if temp is None else str(temp / "ray"),  # Ray opens it to everybody
+                    _temp_dir=str(folder.ray),  # else a folder that all users of the machine share, and may write in
                 )
                 stopping.look()
                 break
             except BaseException as error:
-                logs = _end_half_started(error)
+                logs = _end_half_started(error, folder.ray)
                 if isinstance(error, (PermissionError, FileNotFoundError, FileExistsError, NotADirectoryError)):
                     raise InputError(
                         f"Ray cannot keep its files where temporary files are ({error}); set TMPDIR to a folder of"
                         " yours, or compute in this process, without workers"
                     ) from error
                 if last and isinstance(error, Exception):
+                    folder.keep()
                     raise WorkerFailure(
                         f"Ray did not come up on this machine, twice ({_first_line(error)}); its logs are in {logs}:"
                         " look there, try again when less runs here, or compute in this process, without workers"
@@ -200,16 +208,34 @@ def _start(cpus: float, stack: contextlib.ExitStack) -> None:
                 if not isinstance(error, Exception):
                     raise
         _private_token()
-        if temp is not None:
-            stack.callback(shutil.rmtree, temp, ignore_errors=True)
 
 
-def _end_half_started(error: BaseException) -> str:
+class _Paths(list[str]):
+    """Folders workers import from: of those that Ray adds only where this process imports from itself.
+
+    Ray adds the working directory in front of all others; a file ``torch.py`` in it would be run by the workers alone.
+    """
+
+    def extend(self, paths: Iterable[str]) -> None:
+        ours = {Path(path).resolve() for path in sys.path}
+        super().extend(path for path in paths if Path(path).resolve() in ours)
+
+
+def _job_config() -> Any:
+    """What Ray is told of this process beside its address."""
+    from ray.job_config import JobConfig
+
+    config = JobConfig()
+    config._py_driver_sys_path = _Paths()
+    return config
+
+
+def _end_half_started(error: BaseException, temp: Path) -> str:
     """End the processes of a Ray that did not come up, which Ray leaves running; returns the folder of its logs."""
     import ray
     from ray._private.node import Node
 
-    logs, trace = f"{_temp_root()}/ray", error.__traceback__
+    logs, trace = str(temp), error.__traceback__
     while trace is not None:
         node = trace.tb_frame.f_locals.get("self")  # nobody else holds the node that failed in its own constructor
         if isinstance(node, Node):
@@ -233,14 +259,14 @@ def _on_loopback() -> Iterator[None]:
         ray_constants.ENABLE_RAY_CLUSTER = before
 
 
-def _temp_root() -> str:
-    """Where Ray would put its files."""
-    return os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp"
-
-
 def _private_token() -> None:
-    """Ray writes its token readable for everyone; make it the owner's."""
+    """Ray writes its token readable for everyone; make it the owner's, or make one that is, before Ray does."""
     token = Path.home() / ".ray" / "auth_token"
+    with contextlib.suppress(OSError):  # then Ray says what it cannot write
+        token.parent.mkdir(mode=0o700, exist_ok=True)
+        descriptor = os.open(token, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(secrets.token_hex(32))
     if token.exists() and token.stat().st_uid == os.getuid():
         token.chmod(0o600)
 

@@ -42,19 +42,12 @@ class Program:
 def ray_head(state: State, temp: Path, cpus: int | None, gpus: int | None, tracking: str) -> Program:
     """A Ray head with its job server and dashboard; every port on loopback, every request with a token.
 
-    Ray opens the folder it is given to everybody, so it gets one inside of a private one. Jobs find
-    this environment's ``python``, and the tracking server where their configuration names none.
+    Ray opens the folder it is given to everybody, so it gets one inside of ``temp``, which nobody else can enter. Jobs
+    find this environment's ``python``, and the tracking server where their configuration names none.
     """
     gcs, dashboard = free_port(), free_port(RAY_PORT)
     command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--disable-usage-stats"]
-    command += [
-        "--node-ip-address",
-        HOST,
-        "--port",
-        str(gcs),
-        "--temp-dir",
-        str(temp / "ray"),
-    ]  # Ray opens it to everybody
+    command += ["--node-ip-address", HOST, "--port", str(gcs), "--temp-dir", str(temp / "ray")]
     command += ["--include-dashboard", "true", "--dashboard-host", HOST, "--dashboard-port", str(dashboard)]
     # Their defaults are fixed numbers, which a second Ray on the machine holds already.
     for option in ("dashboard-agent-listen-port", "ray-client-server-port"):

@@ -14,8 +14,7 @@ from pathlib import Path
 from distlandscape.errors import InputError
 from distlandscape.files import write_text
 from distlandscape.service.processes import Process, stamped
-
-FOLDER_VARIABLE = "DISTLANDSCAPE_STATE"
+from distlandscape.state_folder import default_folder, prepare
 
 
 @dataclass(frozen=True)
@@ -66,17 +65,9 @@ class State:
         """Make the folder, for its owner alone.
 
         Raises:
-            InputError: it cannot be made, or belongs to somebody else.
+            InputError: it cannot be made, belongs to somebody else, or another user could put one in its place.
         """
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self.folder.chmod(0o700)
-            self.logs.mkdir(exist_ok=True, mode=0o700)
-        except OSError as error:
-            raise InputError(
-                f"the state folder {self.folder} cannot be used ({error.strerror}); set {FOLDER_VARIABLE} to a folder"
-                " of yours"
-            ) from None
+        prepare(self.folder, self.logs.name)
 
     @contextlib.contextmanager
     def exclusive(self) -> Iterator[None]:
@@ -86,7 +77,7 @@ class State:
             InputError: another command does that now.
         """
         self.prepare()
-        with (self.folder / "lock").open("w") as lock:
+        with os.fdopen(os.open(self.folder / "lock", os.O_WRONLY | os.O_CREAT, 0o600), "w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -122,11 +113,3 @@ class State:
     def forget(self) -> None:
         """Nothing runs any more."""
         self.record.unlink(missing_ok=True)
-
-
-def default_folder() -> Path:
-    """``$DISTLANDSCAPE_STATE``, else a folder for state of programs under the user's home."""
-    named = os.environ.get(FOLDER_VARIABLE)
-    if named:
-        return Path(named)
-    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "distlandscape"

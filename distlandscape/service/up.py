@@ -10,12 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from distlandscape.errors import InputError
-from distlandscape.files import ray_folder
+from distlandscape.ray_folder import PREFIX, make_ray_folder
 from distlandscape.service.processes import STAMP, Process, end, is_loopback, listening, with_variable
 from distlandscape.service.programs import STOP_SECONDS, Program, environment_for, ray_head, tracking_server
 from distlandscape.service.state import Services, State
 
-TEMP_PREFIX = "dl-ray-"
 JOB_VARIABLE = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # Ray sets it for a job's own process and for none of its own
 END_SECONDS = 30.0
 
@@ -44,7 +43,7 @@ def up(
                 return before, False
             clear(state, before)
         state.make_token()
-        stamp, temp = secrets.token_hex(8), ray_folder(TEMP_PREFIX)
+        stamp, temp = secrets.token_hex(8), make_ray_folder()
         wanted = (programs or _both(cpus, gpus))(state, temp)
         services = Services(stamp, {}, wanted["ray"].address, wanted["mlflow"].address, wanted["ray"].gcs, str(temp))
         state.write(services)  # first, so that whatever comes to life can be found again
@@ -96,7 +95,7 @@ def clear(state: State, services: Services) -> None:
             break
     if left:
         raise RuntimeError(f"processes {', '.join(str(process.pid) for process in left)} could not be ended")
-    if Path(services.temp).name.startswith(TEMP_PREFIX):
+    if Path(services.temp).name.startswith(PREFIX):
         shutil.rmtree(services.temp, ignore_errors=True)
     state.forget()
 

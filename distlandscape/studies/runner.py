@@ -13,6 +13,7 @@ from distlandscape.config import RunConfig, validate_config
 from distlandscape.data import BlockStore
 from distlandscape.errors import InputError
 from distlandscape.objective import Objective
+from distlandscape.record.maker import mark, require_own
 from distlandscape.record.run import Run, require_writable
 from distlandscape.record.untouched import require_untouched
 from distlandscape.runtime import session
@@ -115,6 +116,7 @@ def run_study(study: str, config: RunConfig, out: Path, make_page: MakePage, dra
         identity["tuned"] = timings
     digests = {"data": stores.measured.digest, "config": config.digest()}
     identity |= {"stores": stores.identity(), "digests": digests, "inputs": input_digests(study, config)}
+    identity |= mark(config.model.name, config.model.options)
     identity |= {"parameters": objective.parameters, **_described(objective)}
     run = Run.create(out, study, config.model_dump(mode="json"), identity)
     if study in SWEEPS:
@@ -122,11 +124,16 @@ def run_study(study: str, config: RunConfig, out: Path, make_page: MakePage, dra
     return _network(run, config, objective, other, make_page, draw)
 
 
-def resume_study(run: Run, make_page: MakePage, workers: int | None = None, draw: Draw | None = None) -> Outcome:
+def resume_study(
+    run: Run, make_page: MakePage, workers: int | None = None, draw: Draw | None = None, trust: bool = False
+) -> Outcome:
     """Go on with an interrupted run, with another number of workers if given; the numbers are the same bits.
 
+    ``trust``: the code that the run names may be loaded, whoever made the run.
+
     Raises:
-        InputError: the run is finished, held by another process, or something it goes by was changed or is gone.
+        InputError: the run is finished, held by another process, or something it goes by was changed or is gone; or it
+            names code, and nothing shows that this user chose it.
         Interrupted: SIGINT or SIGTERM again.
     """
     if run.study not in (*STUDIES, *SWEEPS, THEORY):
@@ -141,6 +148,8 @@ def resume_study(run: Run, make_page: MakePage, workers: int | None = None, draw
         why = run.log.events("ended")[-1].get("detail")
         raise InputError(f"the run {run.path} failed, and would fail again: {why}")
     require_untouched(run)
+    if not trust and run.study != THEORY:
+        require_own(run, config.model.name, config.model.options)
     if config.runtime.workers:
         session.check()
     _use_threads(config)

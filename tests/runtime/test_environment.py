@@ -195,17 +195,13 @@ def test_no_cluster_is_named(value, monkeypatch):
     assert address.named() == (None if value == "local" else "auto")
 
 
-def test_auto_where_no_ray_runs(monkeypatch, tmp_path):
-    """Ray looks at the processes of this machine, and at the file a head leaves in its folder."""
+def test_auto_where_no_ray_runs(monkeypatch):
     monkeypatch.setenv("RAY_ADDRESS", "auto")
-    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
-    services = address._untyped("ray._private.services")
-    monkeypatch.setattr(services, "_find_address_from_flag", lambda flag: set())
-    with pytest.raises(InputError, match="RAY_ADDRESS is auto, but no Ray runs on this machine"):
+    monkeypatch.setattr(address, "_own_addresses", list)
+    with pytest.raises(InputError, match="RAY_ADDRESS is auto, but no Ray of yours runs on this machine"):
         address.find()
     assert os.environ["RAY_ADDRESS"] == "auto"
-    (tmp_path / "ray").mkdir()
-    (tmp_path / "ray" / "ray_current_cluster").write_text("127.0.0.1:9")  # of a Ray that is gone
+    monkeypatch.setattr(address, "_own_addresses", lambda: ["127.0.0.1:8", "127.0.0.1:9"])  # the last that was started
     with pytest.raises(InputError, match=r"no Ray answers at 127\.0\.0\.1:9"), address.own_environment():
         address.find()
 

@@ -251,6 +251,19 @@ def test_stop_and_resume_as_a_job(client, tmp_path, capfd):
     assert "is done and cannot go on" in err
 
 
+def test_a_run_that_names_code_of_a_stranger_s_is_handed_over_with_trust_only(client, tmp_path, capfd):
+    run = Run.create(tmp_path, "spectrum", {"model": {"name": "their.nets:make"}}, {})
+    run.log.append("started", job="j")
+    code, out, err = call(capfd, "resume", str(run.path), "--submit")
+    assert (code, out) == (2, "")
+    assert "would load the code 'their.nets:make'" in err
+    assert client.sent == {}
+    code, out, _ = call(capfd, "resume", str(run.path), "--submit", "--trust", "--json")
+    assert code == 0
+    sent = client.sent[json.loads(out)["job_id"]]
+    assert shlex.split(sent.entrypoint)[3:] == ["resume", str(run.path), "--trust"]
+
+
 def test_a_run_that_ended_as_it_was_stopped_is_not_offered_for_resume(client, tmp_path, capfd):
     run = Run.create(tmp_path, "spectrum", {}, {})
     run.log.append("started", job="j")
