@@ -17,11 +17,24 @@ import pyarrow.parquet as pq
 import yaml
 from safetensors.numpy import load_file, save_file
 
+from distlandscape.config.text import read_written
 from distlandscape.display import Displayed, Shown
 from distlandscape.errors import InputError
-from distlandscape.files import sha256, write_text, write_whole
+from distlandscape.files import require_regular, sha256, write_text, write_whole
+from distlandscape.parquet_sizes import read_table
 from distlandscape.record.lease import Lease
 from distlandscape.record.log import EventLog
+
+# What the small files of a run may have, of which all is read at once.
+MOST_BYTES = {
+    "run.json": 2**20,
+    "config.yaml": 2**20,
+    "log.jsonl": 2**28,
+    "progress.json": 2**16,
+    "lease.json": 2**16,
+    "result.json": 2**26,
+    "mlflow.json": 2**26,
+}
 
 
 @dataclass(frozen=True)
@@ -67,13 +80,14 @@ class Run(Displayed):
         """Open a run directory for reading.
 
         Raises:
-            InputError: it is not one.
+            InputError: it is not one, or a file in it is no regular file or far larger than such files are.
         """
         folder = Path(path)
+        require_regular(folder, MOST_BYTES)
         try:
             identity = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-            complete = isinstance(identity, dict) and {"run_id", "study"} <= set(identity)
-        except (OSError, ValueError):
+            complete = isinstance(identity, dict) and all(isinstance(identity.get(k), str) for k in ("run_id", "study"))
+        except (OSError, ValueError, RecursionError):
             complete = False
         if not complete or not (folder / "config.yaml").is_file():
             raise InputError(
@@ -113,9 +127,12 @@ class Run(Displayed):
 
     @property
     def config(self) -> dict[str, Any]:
-        """The resolved configuration."""
-        config: dict[str, Any] = yaml.safe_load((self.path / "config.yaml").read_text(encoding="utf-8"))
-        return config
+        """The resolved configuration.
+
+        Raises:
+            InputError: it is not what a run writes.
+        """
+        return read_written(self.path / "config.yaml")
 
     @property
     def status(self) -> str:
@@ -185,19 +202,30 @@ class Run(Displayed):
     def progress(self) -> dict[str, Any]:
         """What ``write_progress`` said last; empty where it never did."""
         try:
-            now: dict[str, Any] = json.loads((self.path / "progress.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            now = json.loads((self.path / "progress.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError):
             return {}
-        return now
+        return now if isinstance(now, dict) else {}
 
     def write_table(self, name: str, table: pa.Table) -> None:
         """Store ``tables/NAME.parquet``."""
         write_whole(self.path / "tables" / f"{name}.parquet", lambda path: pq.write_table(table, path))
 
     def table(self, name: str) -> pa.Table | None:
-        """Read ``tables/NAME.parquet``, or None if there is none."""
+        """Read ``tables/NAME.parquet``, or None if there is none.
+
+        Raises:
+            InputError: it is damaged, or becomes far larger than it is when it is read.
+        """
         file = self.path / "tables" / f"{name}.parquet"
-        return pq.read_table(file) if file.exists() else None
+        if not file.exists():
+            return None
+        try:
+            return read_table(file)
+        except InputError:
+            raise
+        except (pa.ArrowException, OSError, ValueError, OverflowError):
+            raise InputError(f"{file} is no table that can be read; start the study again") from None
 
     def write_result(self, result: dict[str, Any]) -> None:
         """Store ``result.json``, the summary of a finished run."""
@@ -205,9 +233,18 @@ class Run(Displayed):
 
     @property
     def result(self) -> dict[str, Any]:
-        """The summary of a finished run; empty before."""
+        """The summary of a finished run; empty before.
+
+        Raises:
+            InputError: it is damaged.
+        """
         file = self.path / "result.json"
-        result: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+        try:
+            result = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+        except (OSError, ValueError, RecursionError):
+            result = None
+        if not isinstance(result, dict):
+            raise InputError(f"{file} is no summary of a run that can be read; start the study again")
         return result
 
 

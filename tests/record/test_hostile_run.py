@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from distlandscape.errors import InputError
 from distlandscape.record import open_run
 from distlandscape.record.run import Run, Stage
 
@@ -52,7 +53,7 @@ def test_stages_are_not_unpickled(out: Path, run: Run) -> None:
 
 def test_tables_are_not_unpickled(out: Path, run: Run) -> None:
     run.path.joinpath("tables", "spectrum.parquet").write_bytes(content(out))
-    with pytest.raises(pa.ArrowInvalid):
+    with pytest.raises(InputError, match="no table that can be read"):
         open_run(run.path).table("spectrum")
     assert not (out / "executed").exists()
 
