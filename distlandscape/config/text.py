@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import yaml
 
 from distlandscape.errors import InputError
 from distlandscape.files import open_regular
+from distlandscape.plain_yaml import PlainLoader, problem
 
 MAX_BYTES = 2**16  # of a configuration file
 MOST_DIGITS = 40  # of a whole number; Python refuses to write those of thousands
@@ -46,35 +46,7 @@ def read_mapping(path: Path) -> dict[str, Any]:
     return {key: {} if value is None else value for key, value in tree.items()}
 
 
-def read_written(path: Path) -> dict[str, Any]:
-    """The mapping in a file that ``yaml.safe_dump`` wrote; how large it may be is for the caller to say.
-
-    Raises:
-        InputError: something else is in it.
-    """
-    try:
-        tree = yaml.load(path.read_text(encoding="utf-8"), Loader=_Plain)  # noqa: S506 – a SafeLoader
-        why = "it is no mapping"
-    except yaml.YAMLError as error:
-        tree, why = None, problem(error)
-    except (OSError, ValueError, RecursionError) as error:
-        tree, why = None, type(error).__name__
-    if not isinstance(tree, dict) or not all(isinstance(key, str) for key in tree):
-        raise InputError(f"{path} is not the configuration of a run ({why}); start a new one")
-    return tree
-
-
-class _Plain(yaml.SafeLoader):
-    """Safe YAML without references, which can grow without bound."""
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
-            raise yaml.MarkedYAMLError(None, None, "references (*name) are not allowed", mark)
-        return super().compose_node(parent, index)
-
-
-class _Loader(_Plain):
+class _Loader(PlainLoader):
     """Without what else a configuration has no use for: repeated keys, and numbers that no key takes."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
@@ -117,16 +89,6 @@ def parse(text: str) -> Any:
         raise yaml.YAMLError("it is nested too deeply") from None
     except ValueError as error:  # a date or number that only looks like one
         raise yaml.YAMLError(str(error)) from None
-
-
-def problem(error: yaml.YAMLError) -> str:
-    """What is wrong with a YAML text and where, in a few words."""
-    mark = getattr(error, "problem_mark", None)
-    reason = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
-    if reason.startswith("but "):
-        reason = f"{getattr(error, 'context', '')}, {reason}"
-    where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark is not None else ""
-    return textwrap.shorten(reason, 120, placeholder="…") + where
 
 
 def brief(value: Any) -> str:

@@ -17,11 +17,11 @@ import pyarrow.parquet as pq
 import yaml
 from safetensors.numpy import load_file, save_file
 
-from distlandscape.config.text import read_written
 from distlandscape.display import Displayed, Shown
 from distlandscape.errors import InputError
 from distlandscape.files import require_regular, sha256, write_text, write_whole
 from distlandscape.parquet_sizes import read_table
+from distlandscape.plain_yaml import read_written
 from distlandscape.record.lease import Lease
 from distlandscape.record.log import EventLog
 
