@@ -1,4 +1,4 @@
-"""Files that are either whole or absent, read and deleted without following links."""
+"""Files that are either whole or absent, regular files, and what is read and deleted without following links."""
 
 from __future__ import annotations
 
@@ -8,13 +8,17 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from io import BufferedReader
 from pathlib import Path
 
 from safetensors import SafetensorError
 
 from distlandscape.errors import InputError, WriteFailed
+
+
+class NotRegularError(InputError):
+    """What was named as a file is something else: it could wait, or give bytes, for ever."""
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> str:
@@ -154,8 +158,12 @@ def remove_tree(top: Path, below: Path) -> None:
 
 
 def sha256(path: Path) -> str:
-    """Digest of a file's content, in hexadecimal."""
-    with path.open("rb") as file:
+    """Digest of a file's content, in hexadecimal.
+
+    Raises:
+        InputError: it is no regular file.
+    """
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -163,6 +171,73 @@ def _failed(error: OSError | SafetensorError, path: Path) -> WriteFailed:
     if isinstance(error, OSError):
         return WriteFailed(error.errno, error.strerror or str(error), str(path))
     return WriteFailed(None, str(error), str(path))
+
+
+def open_regular(path: str | Path) -> BufferedReader:
+    """Open a file for reading; symbolic links are followed, and what is no regular file is neither waited for nor read.
+
+    Raises:
+        NotRegularError: a pipe, a socket or a device.
+        OSError: it cannot be opened, or is a folder.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno == errno.ENXIO:  # a socket, or a device that is not there
+            raise _no_regular_file(path) from None
+        raise
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if not stat.S_ISREG(mode):
+            raise _no_regular_file(path)
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def read_regular(path: str | Path, most: int) -> bytes:
+    """The content of a regular file of at most ``most`` bytes.
+
+    Raises:
+        InputError: larger, or no regular file.
+        OSError: it cannot be read.
+    """
+    with open_regular(path) as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise _too_large(path, Path(path).stat().st_size, most)
+    return content
+
+
+def require_regular(folder: Path, limits: Mapping[str, int]) -> None:
+    """Look at files of a folder, named with the bytes each may have, before any of them is read.
+
+    Raises:
+        InputError: one is there and is no regular file, or is larger.
+    """
+    for name, most in limits.items():
+        path = folder / name
+        try:
+            found = path.stat()
+        except OSError:  # absent, or for its reader to complain about
+            continue
+        if not stat.S_ISREG(found.st_mode):
+            raise _no_regular_file(path)
+        if found.st_size > most:
+            raise _too_large(path, found.st_size, most)
+
+
+def _no_regular_file(path: str | Path) -> NotRegularError:
+    return NotRegularError(
+        f"{path} is no regular file (a pipe, a socket, a device or a folder); copy its content into a regular file"
+    )
+
+
+def _too_large(path: str | Path, size: int, most: int) -> InputError:
+    return InputError(f"{path} has {size:,} bytes, and files of its kind have {most:,} at most; give the right file")
 
 
 def _sync_folder(folder: Path) -> None:

@@ -12,6 +12,9 @@ from distlandscape.config.schema import RunConfig
 from distlandscape.config.text import brief, parse, problem, read_mapping
 from distlandscape.errors import InputError
 
+LONGEST_KEY = 120  # characters of a key that an error shows
+DEEPEST = 16  # levels of a key, of options of a model for example
+
 
 def load_config(file: str | Path | None = None, assignments: tuple[str, ...] | list[str] = ()) -> RunConfig:
     """Read a YAML file, apply ``a.b=value`` assignments (values are YAML), validate.
@@ -46,10 +49,12 @@ def _assign(tree: dict[str, Any], assignment: str) -> None:
         raise InputError(
             f"--set {brief(assignment)}: the value is not valid YAML: {problem(error)}; quote it"
         ) from None
+    if len(parts) > DEEPEST:
+        raise InputError(f"--set {brief(assignment)} names {len(parts)} levels, and keys have {DEEPEST} at most")
     for part in parts[:-1]:
         branch = tree.setdefault(part, {})
         if not isinstance(branch, dict):
-            raise InputError(f"--set {brief(assignment)}: {part!r} is not a section with keys; set it as a whole")
+            raise InputError(f"--set {brief(assignment)}: {brief(part)} is not a section with keys; set it as a whole")
         tree = branch
     tree[parts[-1]] = value
 
@@ -57,6 +62,8 @@ def _assign(tree: dict[str, Any], assignment: str) -> None:
 def _sentence(error: ValidationError) -> str:
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"]) or "the configuration"
+    if len(key) > LONGEST_KEY:
+        key = f"{key[: LONGEST_KEY - 1]}…"
     if first["type"] == "extra_forbidden":
         known = _known_keys(first["loc"])
         return f"unknown configuration key {key!r}; known here: {', '.join(known)}"

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-import textwrap
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from distlandscape.errors import InputError
+from distlandscape.files import open_regular
+from distlandscape.plain_yaml import PlainLoader, problem
 
 MAX_BYTES = 2**16  # of a configuration file
+MOST_DIGITS = 40  # of a whole number; Python refuses to write those of thousands
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
@@ -21,7 +23,7 @@ def read_mapping(path: Path) -> dict[str, Any]:
         InputError: unreadable, too large, not YAML, or no mapping.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             content = file.read(MAX_BYTES + 1)
         if len(content) > MAX_BYTES:
             raise InputError(f"the configuration {path} is larger than {MAX_BYTES:,} bytes; give a YAML file of keys")
@@ -44,14 +46,8 @@ def read_mapping(path: Path) -> dict[str, Any]:
     return {key: {} if value is None else value for key, value in tree.items()}
 
 
-class _Loader(yaml.SafeLoader):
-    """Safe YAML without what a configuration has no use for: references, which can grow without bound, and repeats."""
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
-            raise yaml.MarkedYAMLError(None, None, "references (*name) are not allowed", mark)
-        return super().compose_node(parent, index)
+class _Loader(PlainLoader):
+    """Without what else a configuration has no use for: repeated keys, and numbers that no key takes."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()
@@ -62,11 +58,20 @@ class _Loader(yaml.SafeLoader):
             seen.add(name)
         return super().construct_mapping(node, deep=True)
 
+    def construct_number(self, node: yaml.ScalarNode) -> int:
+        number = int(self.construct_yaml_int(node))
+        if abs(number) >= 10**MOST_DIGITS:
+            raise yaml.MarkedYAMLError(
+                None, None, f"a whole number has more than {MOST_DIGITS} digits", node.start_mark
+            )
+        return number
+
 
 # YAML 1.1 reads 1e-3 as text; people mean a number.
 _Loader.yaml_implicit_resolvers = {
     first: list(kinds) for first, kinds in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_number)
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)[eE][-+]?\d+\Z"), list("-+.0123456789")
 )
@@ -86,17 +91,10 @@ def parse(text: str) -> Any:
         raise yaml.YAMLError(str(error)) from None
 
 
-def problem(error: yaml.YAMLError) -> str:
-    """What is wrong with a YAML text and where, in a few words."""
-    mark = getattr(error, "problem_mark", None)
-    reason = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
-    if reason.startswith("but "):
-        reason = f"{getattr(error, 'context', '')}, {reason}"
-    where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark is not None else ""
-    return textwrap.shorten(reason, 120, placeholder="…") + where
-
-
 def brief(value: Any) -> str:
     """A value as a sentence can hold it."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # an integer of thousands of digits, or lists in lists in lists
+        text = f"a {type(value).__name__} too large to be shown"
     return text if len(text) <= 80 else text[:79] + "…"

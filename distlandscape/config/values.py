@@ -18,7 +18,7 @@ def _all_or_patterns(value: Any) -> Any:
     """``all`` stands for the pattern that every layer matches."""
     if isinstance(value, str):
         if value != "all":
-            raise ValueError(f"it must be all, or a list of patterns of layer names, for example [{value}]")
+            raise ValueError(f"it must be all, or a list of patterns of layer names, for example [{value[:40]}]")
         return ("*",)
     return value
 

@@ -5,8 +5,8 @@ A block is the unit of retry and of summation; the cut depends on N and B alone,
 
 from __future__ import annotations
 
-import json
 import mmap
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,14 +17,27 @@ import pyarrow as pa
 
 from distlandscape.data.arrays import Indices, Samples, check_arrays, check_finite, stored_samples, stored_targets
 from distlandscape.data.cut import block_bounds, chosen_blocks, default_blocks
+from distlandscape.data.header import Header, check_batches
+from distlandscape.data.ipc import UnsoundError, batch_lengths
 from distlandscape.data.scaling import Scaling
-from distlandscape.data.writer import METADATA, start_digest, write_file, write_store
+from distlandscape.data.writer import start_digest, write_file, write_store
 from distlandscape.errors import InputError
+from distlandscape.files import NotRegularError, open_regular
 
 __all__ = ["BlockStore", "Samples", "block_bounds", "default_blocks"]
 
 LARGE = 128 * 2**20  # bytes of a file from which on used blocks are given back
-_DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, pa.ArrowException)
+_DAMAGE = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+    struct.error,
+    pa.ArrowException,
+)
 
 
 class BlockStore:
@@ -45,13 +58,13 @@ class BlockStore:
     ) -> None:
         self._reader, self.path = reader, path
         self._mapped = mapped if mapped is not None and len(mapped) > LARGE else None
-        header = json.loads(reader.schema.metadata[METADATA])
-        self.samples: int = header["samples"]
+        header = Header.of(reader.schema)
+        self.samples: int = header.samples
         self.blocks: int = reader.num_record_batches
-        self.digest: str = header["digest"]
-        self.description: str = header["description"]
-        self.scaling: Scaling | None = Scaling.from_header(header.get("scaling"))
-        self.split: str | None = header.get("split")
+        self.digest: str = header.digest
+        self.description: str = header.description
+        self.scaling: Scaling | None = header.scaling
+        self.split: str | None = header.split
 
     @classmethod
     def from_arrays(
@@ -83,16 +96,24 @@ class BlockStore:
     def open(cls, path: str | Path) -> BlockStore:
         """Map a block store file into memory.
 
+        Headers are checked here, a few bytes a block; ``intact`` reads the samples.
+
         Raises:
-            InputError: missing, or not a block store.
+            InputError: missing, not a block store, or with compressed blocks, which ``write`` never makes.
         """
         file = Path(path).absolute()
         try:
-            with file.open("rb") as stream:
+            with open_regular(file) as stream:
                 mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
-            return cls(pa.ipc.open_file(pa.BufferReader(pa.py_buffer(mapped))), file, mapped)
-        except _DAMAGE:
-            raise InputError(f"{file} is not a block store that can be read; import the data again") from None
+            lengths = batch_lengths(mapped)
+            reader = pa.ipc.open_file(pa.BufferReader(pa.py_buffer(mapped)))
+            check_batches(Header.of(reader.schema), reader, lengths)
+            return cls(reader, file, mapped)
+        except NotRegularError:
+            raise
+        except _DAMAGE as error:
+            why = f" ({error})" if isinstance(error, UnsoundError) else ""
+            raise InputError(f"{file} is not a block store that can be read{why}; import the data again") from None
 
     def write(self, path: str | Path) -> BlockStore:
         """Write the store to a file, whole, and open that."""

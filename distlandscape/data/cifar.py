@@ -14,6 +14,7 @@ import numpy as np
 from distlandscape.data.arrays import Samples
 from distlandscape.data.source import Request, Source, Streamed, read_rows
 from distlandscape.errors import InputError
+from distlandscape.files import open_regular
 
 _PIXELS = 3 * 32 * 32
 
@@ -78,7 +79,7 @@ def _open(request: Request, form: _Format) -> Source:
 def _records(files: list[Path], record: int) -> Iterator[Samples]:
     for file in files:
         try:
-            with file.open("rb") as stream:
+            with open_regular(file) as stream:
                 yield from read_rows(stream, (file.stat().st_size // record, record), np.dtype(np.uint8))
         except OSError as error:
             raise InputError(f"{file} cannot be read ({error.strerror}); check the file") from None

@@ -18,12 +18,13 @@ import numpy as np
 from distlandscape.data.arrays import Samples
 from distlandscape.data.source import Request, Source, Streamed, read_array, read_rows
 from distlandscape.errors import InputError
+from distlandscape.files import open_regular
+from distlandscape.limits import check_row, check_unpacked, memory_of
 
 FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 FILES = {"train": "train", "test": "t10k"}
 ENDS = ("", ".gz")
 _BYTE = np.dtype(np.uint8)
-_MOST_DEFLATED = 1040  # deflate makes a byte of at most 1032
 
 
 def open_idx(request: Request) -> Source:
@@ -80,7 +81,7 @@ def _find(folder: Path, name: str) -> Path:
 
 
 def _sizes(file: Path, dimensions: int) -> tuple[int, ...]:
-    """The header's sizes, if the file can hold as much as they say."""
+    """The header's sizes, if they are those of data and not of a bomb."""
     with _opened(file) as stream:
         magic, *sizes = (int(number) for number in read_array(stream, (1 + dimensions,), np.dtype(">u4")))
     expected = 0x800 + dimensions
@@ -90,8 +91,10 @@ def _sizes(file: Path, dimensions: int) -> tuple[int, ...]:
             " give the original file"
         )
     size, needed = file.stat().st_size, math.prod(sizes) + 4 * (1 + dimensions)
-    if needed > (size * _MOST_DEFLATED if file.suffix == ".gz" else size):
+    if file.suffix != ".gz" and needed > size:
         raise InputError(f"{file} is truncated: its header asks for {needed} bytes, it has {size}; get it again")
+    check_row(str(file), tuple(sizes), _BYTE)
+    check_unpacked(str(file), memory_of(sizes[0], math.prod(sizes[1:])), size, "unpack it with gunzip")
     return tuple(sizes)
 
 
@@ -107,7 +110,7 @@ def _content(file: Path, dimensions: int, shape: tuple[int, ...]) -> Iterator[Sa
 @contextlib.contextmanager
 def _opened(file: Path) -> Iterator[Any]:
     try:
-        with file.open("rb") as stream:
+        with open_regular(file) as stream:
             yield gzip.GzipFile(fileobj=stream) if file.suffix == ".gz" else stream
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise InputError(f"{file} is truncated or damaged ({error}); get it again") from None

@@ -11,15 +11,19 @@ import numpy as np
 import pyarrow as pa
 
 from distlandscape.data.arrays import Samples
-from distlandscape.data.parquet_columns import check_table, images, is_image, table, values
+from distlandscape.data.parquet_columns import check_table, check_values, image_column, images, table, values
 from distlandscape.data.source import Request, Source, Streamed
 from distlandscape.errors import InputError
+from distlandscape.files import open_regular
+from distlandscape.limits import check_row
+from distlandscape.parquet_sizes import MOST_ROWS, rows_for
 
 IMAGES = ("image", "img")
-MOST_ROWS = 2**16  # of a batch
 BATCH = 2 * 2**20  # bytes of samples of a batch; decoding lists takes 16 times as much
 # Otherwise whole row groups are read ahead, and held until the file is closed (pyarrow 25).
 _FRUGAL: dict[str, Any] = {"pre_buffer": False, "buffer_size": 2**20}
+# What pyarrow raises, of its own and of the Python below it, for files that are damaged.
+_DAMAGE = (pa.ArrowException, OSError, ValueError, MemoryError, OverflowError, KeyError, TypeError)
 
 Rows = Callable[[pa.RecordBatch, str], Samples]
 
@@ -28,7 +32,8 @@ def open_parquet(request: Request) -> Source:
     """Samples from a column ``x`` of lists or tensors, from a column of images, or from all other columns.
 
     Raises:
-        InputError: not Parquet, no such target column, nulls, text, or rows of unequal length.
+        InputError: not Parquet, no such target column, nulls, text, rows of unequal length, or pages, lists or samples
+            that are too large for what the file weighs.
     """
     what = "a Parquet file, or a folder with train*.parquet and test*.parquet"
     path = request.required_path(what)
@@ -43,17 +48,15 @@ def open_parquet(request: Request) -> Source:
     if request.target not in schema.names:
         raise InputError(f"{files[0]} has no column {request.target!r}; set data.target to one of {schema.names}")
     columns, rows, what = _samples(schema, request.target, str(files[0]))
+    check_values(schema.field(request.target).type, f"{files[0]}, column {request.target!r}")
 
     def targets(batch: pa.RecordBatch, where: str) -> Samples:
         return values(batch.column(request.target), f"{where}, column {request.target!r}")
 
-    y = list(_read(files, [request.target], targets, MOST_ROWS))
-    if not y:
-        raise InputError(f"{path} holds no rows; give at least one sample")
-    row = next(_read(files, columns, rows, 1))
-    size = max(1, min(MOST_ROWS, BATCH // max(1, row.nbytes)))
+    size, labels = _rows_at_a_time(files, columns, rows), _rows_at_a_time(files, [request.target], targets)
+    y = np.concatenate(list(_read(files, [request.target], targets, labels)))
     description = f"Parquet {path.name} ({what}, target {request.target}), {request.split} split"
-    return Streamed(description, np.concatenate(y), lambda: _read(files, columns, rows, size))
+    return Streamed(description, y, lambda: _read(files, columns, rows, size))
 
 
 def has_test(request: Request) -> bool:
@@ -67,11 +70,13 @@ def _samples(schema: pa.Schema, target: str, where: str) -> tuple[list[str], Row
     # pandas stores its row labels as a column; they are no feature.
     names = [name for name in schema.names if name != target and not name.startswith("__index_level_")]
     if "x" in names:
+        check_values(schema.field("x").type, f"{where}, column 'x'")
         return ["x"], lambda batch, file: values(batch.column("x"), f"{file}, column 'x'"), "column x"
-    image = next((name for name in IMAGES if name in names and is_image(schema.field(name).type)), None)
-    if image is not None:
+    found = {name: leaf for name in IMAGES if name in names and (leaf := image_column(schema.field(name))) is not None}
+    if found:
+        image, leaf = next(iter(found.items()))
         return (
-            [image],
+            [leaf],
             lambda batch, file: images(batch.column(image), f"{file}, column {image!r}"),
             f"images in {image}",
         )
@@ -84,12 +89,10 @@ def _samples(schema: pa.Schema, target: str, where: str) -> tuple[list[str], Row
 
 
 def _schema(files: list[Path]) -> pa.Schema:
-    import pyarrow.parquet as pq
-
     first: pa.Schema | None = None
     for file in files:
-        with _readable(file):
-            schema = pq.read_schema(file)
+        with _opened(file) as table:
+            schema = table.schema_arrow
         if first is None:
             first = schema
         if not schema.equals(first):
@@ -100,14 +103,27 @@ def _schema(files: list[Path]) -> pa.Schema:
     return first
 
 
+def _rows_at_a_time(files: list[Path], columns: list[str], rows: Rows) -> int:
+    """How many rows to read at a time; raises InputError for what does not fit into memory so."""
+    most = MOST_ROWS
+    for file in files:
+        with _opened(file) as table:
+            most = min(most, rows_for(file, table, columns))
+    first = next(_read(files, columns, rows, 1), None)
+    if first is None:
+        raise InputError(f"{files[0]} holds no rows; give at least one sample")
+    check_row(f"{files[0]}, column {columns[0]!r}", first.shape, first.dtype)
+    return max(1, min(most, BATCH // max(1, first.nbytes)))
+
+
 def _read(files: list[Path], columns: list[str], rows: Rows, size: int) -> Iterator[Samples]:
     """What ``rows`` makes of each batch; all rows have one shape."""
-    import pyarrow.parquet as pq
-
     shape = None
     for file in files:
-        with _readable(file), pq.ParquetFile(file, page_checksum_verification=True, **_FRUGAL) as table:
+        with _opened(file) as table:
             for batch in table.iter_batches(size, columns=columns):
+                if not len(batch):
+                    continue
                 chunk = rows(batch, str(file))
                 if shape is None:
                     shape = chunk.shape[1:]
@@ -120,10 +136,14 @@ def _read(files: list[Path], columns: list[str], rows: Rows, size: int) -> Itera
 
 
 @contextlib.contextmanager
-def _readable(file: Path) -> Iterator[None]:
+def _opened(file: Path) -> Iterator[Any]:
+    import pyarrow.parquet as pq
+
     try:
-        yield
+        open_regular(file).close()  # pyarrow opens by the name, and would wait for a pipe
+        with pq.ParquetFile(file, page_checksum_verification=True, **_FRUGAL) as table:
+            yield table
     except InputError:
         raise
-    except (pa.ArrowException, OSError, ValueError, MemoryError):
+    except _DAMAGE:
         raise InputError(f"{file} is no Parquet file that can be read; write it again") from None

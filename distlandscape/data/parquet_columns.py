@@ -37,6 +37,14 @@ def values(column: pa.Array, where: str) -> Samples:
     return flat.reshape(len(column), -1) if len(flat) else np.empty((len(column), 0))
 
 
+def check_values(kind: pa.DataType, where: str) -> None:
+    """Raise InputError unless a column holds numbers, lists of numbers or tensors of numbers."""
+    inner = kind.storage_type if isinstance(kind, pa.FixedShapeTensorType) else kind
+    inner = inner.value_type if _is_list(inner) else inner
+    if not _is_number(inner):
+        raise InputError(f"{where} holds {inner}, no numbers; give whole or real numbers")
+
+
 def check_table(schema: pa.Schema, names: list[str], where: str) -> np.dtype[Any]:
     """The type of a table of features: bytes if all are, else the real numbers that hold them all.
 
@@ -63,12 +71,14 @@ def table(batch: pa.RecordBatch, names: list[str], dtype: np.dtype[Any], where: 
     return rows
 
 
-def is_image(column: pa.DataType) -> bool:
-    """Whether a column holds encoded images: binary, or a struct with binary ``bytes``."""
-    if pa.types.is_struct(column):
-        place = column.get_field_index("bytes")
-        return place >= 0 and is_image(column.field(place).type)
-    return bool(pa.types.is_binary(column) or pa.types.is_large_binary(column))
+def image_column(column: pa.Field) -> str | None:
+    """Where a column holds encoded images: binary itself, or a struct with binary ``bytes``; None: nowhere."""
+    if pa.types.is_struct(column.type):
+        place = column.type.get_field_index("bytes")
+        inner = image_column(column.type.field(place)) if place >= 0 else None
+        return None if inner is None else f"{column.name}.{inner}"
+    binary = pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type)
+    return column.name if binary else None
 
 
 def images(column: pa.Array, where: str) -> Samples:
@@ -81,10 +91,13 @@ def images(column: pa.Array, where: str) -> Samples:
         column = column.flatten()[column.type.get_field_index("bytes")]
     if column.null_count:
         raise InputError(f"{where} has rows without an image; remove those rows")
-    decoded = [decode(content, where) for content in column.to_pylist()]
-    shapes = sorted({image.shape for image in decoded})
-    if len(shapes) > 1:
-        raise InputError(f"{where} has images of the shapes {shapes[0]} and {shapes[1]}; make all images equal")
+    decoded: list[Samples] = []
+    for content in column:
+        image = decode(pa.BufferReader(content.as_buffer()), where)
+        if decoded and image.shape != decoded[0].shape:
+            shapes = sorted((image.shape, decoded[0].shape))
+            raise InputError(f"{where} has images of the shapes {shapes[0]} and {shapes[1]}; make all images equal")
+        decoded.append(image)
     return np.stack(decoded)
 
 

@@ -14,6 +14,7 @@ import yaml
 
 from distlandscape.errors import InputError
 from distlandscape.files import read_plain
+from distlandscape.plain_yaml import PlainLoader
 
 # Where a run computes and who follows it may change when it is resumed: no number depends on it.
 MAY_CHANGE = {"runtime": ("workers", "transport", "cpus_per_worker", "gpus_per_worker", "memory")}
@@ -47,7 +48,7 @@ def load_config(path: Path) -> dict[str, Any]:
         InputError: missing, no YAML, no mapping, or with references, which can make a file of a kilobyte endless.
     """
     try:
-        config = yaml.load(read_plain(path), Loader=_WithoutReferences)  # noqa: S506 – a SafeLoader
+        config = yaml.load(read_plain(path), Loader=PlainLoader)  # noqa: S506 – a SafeLoader
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"{path} cannot be read ({reason}); put it back as the run wrote it") from error
@@ -65,10 +66,3 @@ class _Plain(yaml.SafeDumper):
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
-
-
-class _WithoutReferences(yaml.SafeLoader):
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("it holds references, which no run writes")
-        return super().compose_node(parent, index)

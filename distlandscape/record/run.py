@@ -20,10 +20,30 @@ from safetensors.numpy import load_file, save_file
 
 from distlandscape.display import Displayed, Shown
 from distlandscape.errors import InputError
-from distlandscape.files import open_plain, read_plain, require_unchanged, write_all, write_text, write_whole
+from distlandscape.files import (
+    open_plain,
+    read_plain,
+    require_regular,
+    require_unchanged,
+    write_all,
+    write_text,
+    write_whole,
+)
+from distlandscape.parquet_sizes import read_table
 from distlandscape.record.config import config_digest, dump_config, identity_digest, load_config
 from distlandscape.record.lease import Lease
 from distlandscape.record.log import EventLog
+
+# What the small files of a run may have, of which all is read at once.
+MOST_BYTES = {
+    "run.json": 2**20,
+    "config.yaml": 2**20,
+    "log.jsonl": 2**28,
+    "progress.json": 2**16,
+    "lease.json": 2**16,
+    "result.json": 2**26,
+    "mlflow.json": 2**26,
+}
 
 
 @dataclass(frozen=True)
@@ -77,9 +97,10 @@ class Run(Displayed):
         """Open a run directory for reading.
 
         Raises:
-            InputError: it is not one.
+            InputError: it is not one, or a file in it is no regular file or far larger than such files are.
         """
         folder = Path(path)
+        require_regular(folder, MOST_BYTES)
         try:
             identity = json.loads(read_plain(folder / "run.json"))
             complete = isinstance(identity, dict) and all(isinstance(identity.get(k), str) for k in ("run_id", "study"))
@@ -225,15 +246,17 @@ class Run(Displayed):
         """Read ``tables/NAME.parquet``, or None if there is none.
 
         Raises:
-            InputError: it cannot be read.
+            InputError: it is damaged, or becomes far larger than it is when it is read.
         """
         file = self.table_file(name)
         try:
-            with open_plain(file) as content:
-                return pq.read_table(content)
+            open_plain(file).close()
+            return read_table(file)
         except FileNotFoundError:
             return None
-        except (OSError, pa.ArrowException) as error:
+        except InputError:
+            raise
+        except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
             raise InputError(f"{file} is damaged ({error}); remove it, and the run is shown without it") from error
 
     def write_result(self, result: dict[str, Any]) -> None:

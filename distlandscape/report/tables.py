@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pyarrow as pa
 
 from distlandscape.convergence import FLOOR
 from distlandscape.display import counted
+from distlandscape.errors import InputError
 from distlandscape.record.run import Run
 
 Array = npt.NDArray[np.float64]
@@ -176,7 +178,23 @@ class RunView:
 
 
 def load(run: Run) -> RunView:
-    """Read what there is of a run."""
+    """Read what there is of a run.
+
+    Raises:
+        InputError: a file of it is damaged, or holds something else than a run writes there.
+    """
+    try:
+        return _load(run)
+    except (KeyError, TypeError, AttributeError, IndexError, ValueError, OverflowError, pa.ArrowException) as error:
+        if isinstance(error, InputError):
+            raise
+        reason = textwrap.shorten(f"{type(error).__name__}: {error}", 120, placeholder="…")
+        raise InputError(
+            f"{run.path} holds something else than a run writes ({reason}); give the folder of a run as it was left"
+        ) from error
+
+
+def _load(run: Run) -> RunView:
     names = sorted(file.stem for file in run.path.glob("tables/*.parquet"))
     found = {name: table for name in names if (table := run.table(name)) is not None and table.num_rows}
     pairs, nodes = found.get("eigenvalues"), found.get("density")

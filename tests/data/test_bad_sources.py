@@ -67,7 +67,7 @@ IDX = {
     ),
     "gzip claims exabytes": (
         lambda p: idx_files(p, gzip.compress(head(2**32 - 1, 2**31, 2)), compress=True),
-        "truncated: its header asks for 18446744",
+        "has 4,294,967,296 bytes a sample, and samples have 67,108,864 at most",
     ),
     "more samples than there are": (lambda p: {**idx_files(p), "samples": 31}, "the source holds 30; lower"),
     "no samples wanted": (lambda p: {**idx_files(p), "samples": 0}, "the source holds 30; raise"),
