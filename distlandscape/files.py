@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -14,13 +15,25 @@ SOCKET_PATH = 107  # bytes that the path of a Unix socket may have
 SOCKET_BELOW = len("/ray/session_2000-01-01_00-00-00_000000_4194304/sockets/plasma_store.10")  # Ray's longest
 
 
-def write_whole(path: Path, write: Callable[[Path], object]) -> str:
-    """Let ``write`` make the file under a temporary name, sync it, rename it; returns its sha256."""
+PRIVATE = 0o600  # mode of the files of a run: its owner's alone, whatever the umask
+
+
+def write_whole(path: Path, write: Callable[[Path], object], private: bool = True) -> str:
+    """Let ``write`` make the file under a temporary name, sync it, rename it; returns its sha256.
+
+    A ``private`` file is its owner's alone from its first byte on. One that is replaced keeps the mode that its owner
+    gave it; without ``private`` the umask decides.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
+        if private:
+            temporary.unlink(missing_ok=True)
+            temporary.touch(PRIVATE, exist_ok=False)
         write(temporary)
         with temporary.open("rb+") as file:
+            if private:
+                os.fchmod(file.fileno(), _mode_of(path))
             os.fsync(file.fileno())
         digest = sha256(temporary)
         temporary.replace(path)
@@ -63,6 +76,13 @@ def ray_folder(prefix: str) -> Path:
             f"no folder for Ray's sockets can be made in {root} ({error.strerror}); set TMPDIR to a folder of yours"
             f" whose path has at most {SOCKET_PATH - SOCKET_BELOW} bytes"
         ) from None
+
+
+def _mode_of(path: Path) -> int:
+    try:
+        return stat.S_IMODE(path.stat(follow_symlinks=False).st_mode) & 0o777
+    except FileNotFoundError:
+        return PRIVATE
 
 
 def _sync_folder(folder: Path) -> None:

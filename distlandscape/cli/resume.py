@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from distlandscape.cli.service import add_service_options, jobs_of, print_json, state_of
-from distlandscape.cli.study import RESULTS, figure_maker, finish, page_maker
+from distlandscape.cli.service import add_service_options, jobs_of, state_of
+from distlandscape.cli.study import RESULTS, figure_maker, finish, page_maker, print_json
 from distlandscape.errors import InputError
 from distlandscape.record.run import Run
 

@@ -19,9 +19,10 @@ from safetensors.numpy import load_file, save_file
 
 from distlandscape.display import Displayed, Shown
 from distlandscape.errors import InputError
-from distlandscape.files import sha256, write_text, write_whole
+from distlandscape.files import PRIVATE, sha256, write_text, write_whole
 from distlandscape.record.lease import Lease
 from distlandscape.record.log import EventLog
+from distlandscape.redaction import redact_address, redacted
 
 
 @dataclass(frozen=True)
@@ -56,10 +57,11 @@ class Run(Displayed):
         run_id = uuid.uuid4().hex
         path = out.absolute() / f"{study}-{time.strftime('%Y%m%d-%H%M%S')}-{run_id[:4]}"
         require_writable(out)
-        path.mkdir(parents=True)
+        path.mkdir(parents=True, mode=0o700)
         whole = {"run_id": run_id, "study": study, **identity}
-        write_text(path / "config.yaml", yaml.safe_dump(config, sort_keys=False))
+        write_text(path / "config.yaml", yaml.safe_dump(_shareable(config), sort_keys=False))
         write_text(path / "run.json", json.dumps(whole, indent=2))
+        (path / "log.jsonl").touch(PRIVATE)
         return cls(path, whole)
 
     @classmethod
@@ -178,7 +180,8 @@ class Run(Displayed):
         file = self.path / "progress.json"
         with contextlib.suppress(OSError):
             part = file.with_name(".progress.json.part")
-            part.write_text(json.dumps({"time": time.time(), **now}), encoding="utf-8")
+            part.touch(PRIVATE)
+            part.write_text(json.dumps({"time": time.time(), **redacted(now)}), encoding="utf-8")
             part.replace(file)
 
     @property
@@ -201,7 +204,7 @@ class Run(Displayed):
 
     def write_result(self, result: dict[str, Any]) -> None:
         """Store ``result.json``, the summary of a finished run."""
-        write_text(self.path / "result.json", json.dumps(result, indent=2, allow_nan=False))
+        write_text(self.path / "result.json", json.dumps(redacted(result), indent=2, allow_nan=False))
 
     @property
     def result(self) -> dict[str, Any]:
@@ -209,6 +212,14 @@ class Run(Displayed):
         file = self.path / "result.json"
         result: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
         return result
+
+
+def _shareable(config: dict[str, Any]) -> dict[str, Any]:
+    """The configuration without the password of the tracking server, which the environment names where it is needed."""
+    tracking = config.get("tracking") or {}
+    if not tracking.get("uri"):
+        return config
+    return {**config, "tracking": {**tracking, "uri": redact_address(tracking["uri"])}}
 
 
 def require_writable(out: Path) -> None:

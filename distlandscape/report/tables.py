@@ -13,6 +13,7 @@ import pyarrow as pa
 from distlandscape.convergence import FLOOR
 from distlandscape.display import counted
 from distlandscape.record.run import Run
+from distlandscape.redaction import redact, redacted
 
 Array = npt.NDArray[np.float64]
 
@@ -176,7 +177,7 @@ class RunView:
 
 
 def load(run: Run) -> RunView:
-    """Read what there is of a run."""
+    """Read what there is of a run, its texts without secrets: no page gets to see others."""
     names = sorted(file.stem for file in run.path.glob("tables/*.parquet"))
     found = {name: table for name in names if (table := run.table(name)) is not None and table.num_rows}
     pairs, nodes = found.get("eigenvalues"), found.get("density")
@@ -188,11 +189,11 @@ def load(run: Run) -> RunView:
         run_id=run.run_id,
         study=run.study,
         status=status,
-        detail=str(ended[-1].get("detail") or "") if ended and status != "running" else "",
+        detail=redact(str(ended[-1].get("detail") or "")) if ended and status != "running" else "",
         resumable=run.resumable,
-        config=run.config,
-        identity=run.identity,
-        result=run.result,
+        config=redacted(run.config),
+        identity=redacted(run.identity),
+        result=redacted(run.result),
         tables=found,
         top=_pairs(pairs, "top"),
         lowest=_pairs(pairs, "lowest"),

@@ -18,8 +18,10 @@ from typing import Any
 
 from distlandscape.config import RunConfig
 from distlandscape.errors import Interrupted, TrainingError
+from distlandscape.files import write_text
 from distlandscape.record.mlflow_mirror import MlflowMirror
 from distlandscape.record.run import Run
+from distlandscape.redaction import redact
 from distlandscape.runtime import LocalRunner, Pool
 from distlandscape.runtime.plan import ProductPlan
 from distlandscape.runtime.runner import Runner
@@ -95,7 +97,7 @@ def make_runner(run: Run, config: RunConfig, progress: Progress) -> AbstractCont
     runner: LocalRunner | Pool
 
     def event(text: str) -> None:
-        run.log.append("fault", text=text, micro_batch=runner.micro_batch)
+        run.log.append("fault", text=redact(text), micro_batch=runner.micro_batch)
         progress.say(text)
 
     # What memory once forced on the run holds after a resume too.
@@ -128,9 +130,9 @@ def _end_badly(run: Run, error: BaseException, progress: Progress, make_page: Ma
     status = "interrupted" if interrupted else "failed"
     try:
         if not interrupted:
-            (run.path / "error.txt").write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+            write_text(run.path / "error.txt", redact("".join(traceback.format_exception(error))))
             progress.say(f"the traceback is in {run.path / 'error.txt'}")
-        run.log.append("ended", status=status, detail=str(error) or "interrupted", final=final)
+        run.log.append("ended", status=status, detail=redact(str(error)) or "interrupted", final=final)
     except OSError as full:
         progress.say(f"the end of the run could not be recorded ({full}); make room on the disk before you resume")
     if final:

@@ -54,7 +54,7 @@ def test_a_deleted_experiment_costs_one_warning(out: Path, capfd: pytest.Capture
     client = connect(mirror.uri)
     client.delete_experiment(client.create_experiment("gone"))
     assert not mirror.push()
-    assert "'gone' is deleted" in capfd.readouterr().err
+    assert "'gone' of the tracking server" in capfd.readouterr().err
 
 
 class Babble(http.server.BaseHTTPRequestHandler):

@@ -20,6 +20,7 @@ import jinja2
 from plotly.offline import get_plotlyjs
 
 from distlandscape.errors import InputError
+from distlandscape.redaction import redact, redacted
 from distlandscape.report.live.state import Follower
 
 HOST = "127.0.0.1"
@@ -88,7 +89,7 @@ class LiveServer(ThreadingHTTPServer):
         """
         with self._lock:
             if time.monotonic() - self._read > FRESH_SECONDS:
-                self._state = json.dumps(self._follower.state(), allow_nan=False).encode()
+                self._state = json.dumps(redacted(self._follower.state()), allow_nan=False).encode()
                 self._read = time.monotonic()
             return self._state
 
@@ -119,7 +120,7 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             found = self._content(address.path)
         except Exception as error:  # the run directory is gone, or a file came or went; the page asks again
-            why = f"the run directory could not be read: {type(error).__name__}: {error}"
+            why = redact(f"the run directory could not be read: {type(error).__name__}: {error}")
             return self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, why)
         if found is None:
             return self._refuse(HTTPStatus.NOT_FOUND, "there is nothing at this address")
