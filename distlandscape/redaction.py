@@ -150,18 +150,18 @@ def _is_host(host: str) -> bool:
 def _secrets_of(address: str) -> Iterator[str]:
     """The password and each secret value of an address, as they stand, decoded, and in the pieces parsers cut."""
     rest = address.partition("://")[2] or address
-    user = "" if rest.startswith("/") else rest.rpartition("@")[0]
-    name, colon, password = user.partition(":")
-    found = [password] if colon else [name]
-    for part in re.split(r"[?&;#]", rest):
+    user, at, _ = ("", "", rest) if rest.startswith("/") else rest.rpartition("@")
+    name, colon, password = (user if at else re.split(r"[/?;#]", rest, maxsplit=1)[0]).partition(":")
+    found = [password] if colon or not at else [name]
+    for part in re.split(r"[?&;#]", rest)[1:]:
         key, equals, value = part.partition("=")
-        if equals and key.lower() not in HARMLESS:
-            found.append(value)
+        if (equals and key.lower() not in HARMLESS) or (found and not equals):
+            found.append(value or part)
             found += [m["value"].strip("'\"{}") for m in _PAIR.finditer(unquote_plus(value))]
     for secret in found:
         for spelling in {secret, unquote(secret), unquote_plus(secret)}:
             yield from _spellings(spelling)
-            yield from (piece for piece in re.split(r"[\s/@#?:&;=%\\'\"]+", spelling) if len(piece) > SHORTEST)
+            yield from (piece for piece in re.split(r"[\s/@#?:&;=%\\'\"{}]+", spelling) if len(piece) > SHORTEST)
 
 
 def _spellings(secret: str) -> set[str]:

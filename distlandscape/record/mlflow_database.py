@@ -40,7 +40,9 @@ def whole_database(file: Path, make: Callable[[str], object]) -> Iterator[None]:
             _wait(file)
         if _is_half_made(file):
             _move_aside(file)
-        if not file.exists() or not file.stat().st_size:
+        if file.exists() and not file.stat().st_size:
+            file.unlink()  # as a program leaves it that is killed before its first write
+        if not file.exists():
             _make(file, make)
         yield
 
