@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -27,6 +28,7 @@ def list_runs(uri: str, experiment: str, limit: int) -> tuple[list[dict[str, Any
     """
     if limit < 1:
         raise InputError(f"--limit {limit} shows no run; give at least 1")
+    limit = min(limit, sys.maxsize - COUNTED)
     uri = resolve(uri)
     remember(uri)
     file = sqlite_file(uri)
