@@ -21,18 +21,27 @@ class NotRegularError(InputError):
     """What was named as a file is something else: it could wait, or give bytes, for ever."""
 
 
-def write_whole(path: Path, write: Callable[[Path], object]) -> str:
+PRIVATE = 0o600  # mode of the files of a run: its owner's alone, whatever the umask
+
+
+def write_whole(path: Path, write: Callable[[Path], object], private: bool = True) -> str:
     """Let ``write`` make the file under a temporary name, sync it, rename it; returns its sha256.
+
+    A ``private`` file is its owner's alone from its first byte on. One that is replaced keeps the mode that its owner
+    gave it; without ``private`` the umask decides.
 
     Raises:
         WriteFailed: the disk is full or refuses; the file is as it was before.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.part")
+    mode = PRIVATE if private else 0o666
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666))
+        os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode))
         write(temporary)
         with open_plain(temporary) as file:
+            if private:
+                os.fchmod(file.fileno(), _mode_of(path))
             os.fsync(file.fileno())
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         temporary.replace(path)
@@ -101,7 +110,7 @@ def plain_descriptor(path: Path, flags: int) -> int:
         OSError: absent, or not for this user.
     """
     try:
-        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, PRIVATE)
     except OSError as error:
         if error.errno not in (errno.ELOOP, errno.ENXIO):  # a link, a pipe or a socket
             raise
@@ -238,6 +247,13 @@ def _no_regular_file(path: str | Path) -> NotRegularError:
 
 def _too_large(path: str | Path, size: int, most: int) -> InputError:
     return InputError(f"{path} has {size:,} bytes, and files of its kind have {most:,} at most; give the right file")
+
+
+def _mode_of(path: Path) -> int:
+    try:
+        return stat.S_IMODE(path.stat(follow_symlinks=False).st_mode) & 0o777
+    except FileNotFoundError:
+        return PRIVATE
 
 
 def _sync_folder(folder: Path) -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from distlandscape.cli.key_help import HelpWithKeys, told_keys
-from distlandscape.cli.study import add_config_options, add_json_option
+from distlandscape.cli.study import add_config_options, add_json_option, print_json
 from distlandscape.config import load_config
 from distlandscape.errors import InputError
 
@@ -89,7 +88,7 @@ def run_show(args: argparse.Namespace) -> int:
 def _print(store: BlockStore, args: argparse.Namespace) -> None:
     facts = _facts(store)
     if args.json:
-        print(json.dumps(facts, allow_nan=False), file=args.stdout, flush=True)
+        print_json(facts, args)
         return
     classes = f"{facts['classes']} classes" if facts["classes"] is not None else "real-valued targets"
     lines = {

@@ -6,8 +6,8 @@ import argparse
 from dataclasses import asdict
 from pathlib import Path
 
-from distlandscape.cli.service import add_service_options, print_json, state_of
-from distlandscape.cli.study import add_out_option
+from distlandscape.cli.service import add_service_options, state_of
+from distlandscape.cli.study import add_out_option, print_json
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from distlandscape.cli.service import add_service_options, print_json, state_of
+from distlandscape.cli.service import add_service_options, state_of
+from distlandscape.cli.study import print_json
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

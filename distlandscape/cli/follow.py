@@ -6,6 +6,7 @@ import argparse
 import contextlib
 
 from distlandscape.errors import InputError
+from distlandscape.output import below, line
 
 
 def follow(args: argparse.Namespace) -> int:
@@ -25,7 +26,8 @@ def follow(args: argparse.Namespace) -> int:
 
     follower = Follower(args.run_dirs[0])
     with LiveServer(follower, args.port or 0) as server:
-        print(f"live page of {follower.path.name}: {server.url}", file=args.stdout)
+        # The token is for whoever reads this terminal, so the address goes around what hides secrets.
+        print(f"live page of {line(follower.path.name)}: {server.url}", file=below(args.stdout))
         print("the token in the address is its password; end with Ctrl-C", file=args.stdout, flush=True)
         with contextlib.suppress(KeyboardInterrupt):
             server.serve_forever()

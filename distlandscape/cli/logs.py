@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from distlandscape.cli.service import add_service_options, exit_code, jobs_of, print_json
+from distlandscape.cli.service import add_service_options, exit_code, jobs_of
+from distlandscape.cli.study import print_json
 from distlandscape.errors import InputError
 
 

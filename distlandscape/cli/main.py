@@ -11,10 +11,13 @@ import signal
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
-from typing import TextIO
+from contextlib import redirect_stderr, redirect_stdout
+from typing import NoReturn
 
 from distlandscape.cli.key_help import HelpWithKeys
 from distlandscape.errors import InputError, Interrupted, WriteFailed
+from distlandscape.output import CleanStream, sentence
+from distlandscape.redaction import remember_all
 
 COMMANDS = (
     "quickstart",
@@ -44,9 +47,16 @@ DONE, FAILED, BAD_INPUT, UNCONVERGED, INTERRUPTED = 0, 1, 2, 3, 130
 CLOSED_PIPE = 128 + signal.SIGPIPE  # what a shell reports of a program that writes to ``head`` after it has ended
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says mistakes in a bounded line without control characters, whatever the arguments hold."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(sentence(message))
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The whole command line."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="distlandscape",
         description="Measure the local geometry of a neural network's loss surface.",
         formatter_class=HelpWithKeys,
@@ -60,7 +70,17 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit code."""
+    """Run the command line; returns the exit code.
+
+    Whatever a command and its libraries print passes through one place that hides secrets and control characters.
+    """
+    remember_all(sys.argv[1:] if arguments is None else arguments)
+    with redirect_stdout(CleanStream(sys.stdout)), redirect_stderr(CleanStream(sys.stderr)):
+        return _run(arguments)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    """One command, its errors turned into a sentence and a code."""
     try:
         try:
             args = build_parser().parse_args(arguments)
@@ -86,7 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 @contextlib.contextmanager
-def _clean_stdout() -> Iterator[TextIO]:
+def _clean_stdout() -> Iterator[CleanStream]:
     """Give the command the real standard output and send everything else that is printed to standard error.
 
     Libraries and their child processes print to file descriptor 1; a reader of --json must see one document only.
@@ -96,7 +116,7 @@ def _clean_stdout() -> Iterator[TextIO]:
     os.dup2(2, 1)
     try:
         with os.fdopen(os.dup(real), "w", encoding="utf-8") as stdout:
-            yield stdout
+            yield CleanStream(stdout)
     finally:
         sys.stdout.flush()
         os.dup2(real, 1)
@@ -116,9 +136,9 @@ def _unexpected(error: Exception) -> int:
     return _fail(f"{type(error).__name__}: {error}", FAILED)
 
 
-def _fail(sentence: str, code: int) -> int:
+def _fail(text: str, code: int) -> int:
     try:
-        print(f"distlandscape: {' '.join(sentence.split())}", file=sys.stderr, flush=True)
+        print(f"distlandscape: {sentence(text)}", file=sys.stderr, flush=True)
     except BrokenPipeError:  # then nobody reads it, and the code has to do
         _write_nowhere(2)
     return code

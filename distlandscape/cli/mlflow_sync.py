@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 
-from distlandscape.cli.study import add_json_option
+from distlandscape.cli.study import add_json_option, print_json
 from distlandscape.record.mlflow_mirror import MlflowMirror
-from distlandscape.record.mlflow_values import redact
 from distlandscape.record.run import Run
 from distlandscape.record.untouched import require_files
+from distlandscape.redaction import redact_address
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -25,6 +24,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="URI",
         help="tracking server (default: tracking.uri of the run, else $MLFLOW_TRACKING_URI, else mlflow.db beside it)",
     )
+    parser.add_argument(
+        "--experiment", metavar="NAME", help="MLflow's experiment (default: tracking.experiment of the run)"
+    )
     add_json_option(parser)
     parser.set_defaults(run=run, stdout=None)
 
@@ -38,21 +40,18 @@ def run(args: argparse.Namespace) -> int:
     directory = Run.open(args.run_dir)
     require_files(directory.path)
     tracking = directory.config.get("tracking") or {}
-    mirror = MlflowMirror(directory, args.uri or tracking.get("uri"), tracking.get("experiment") or "distlandscape")
+    experiment = args.experiment or tracking.get("experiment") or "distlandscape"
+    mirror = MlflowMirror(directory, args.uri or tracking.get("uri"), experiment)
     in_sync = mirror.push(final=True)
     if args.json:
-        print(
-            json.dumps(
-                {
-                    "run_id": directory.run_id,
-                    "in_sync": in_sync,
-                    "uri": redact(mirror.uri),
-                    "mlflow_run_id": mirror.run_id,
-                    "open": mirror.url_hint,
-                }
-            ),
-            file=args.stdout,
-        )
+        document = {
+            "run_id": directory.run_id,
+            "in_sync": in_sync,
+            "uri": redact_address(mirror.uri),
+            "mlflow_run_id": mirror.run_id,
+            "open": mirror.url_hint,
+        }
+        print_json(document, args)
     elif in_sync:
         print(f"{directory.path.name} is in MLflow as run {mirror.run_id}", file=args.stdout)
         print(f"open it with: {mirror.url_hint}", file=args.stdout)

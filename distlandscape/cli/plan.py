@@ -6,8 +6,7 @@ import argparse
 import re
 from dataclasses import asdict
 
-from distlandscape.cli.service import print_json
-from distlandscape.cli.study import add_config_options, add_json_option, add_study_argument, check_study
+from distlandscape.cli.study import add_config_options, add_json_option, add_study_argument, check_study, print_json
 from distlandscape.config import load_config
 from distlandscape.errors import InputError
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import json
 
 from distlandscape.cli.follow import follow
-from distlandscape.cli.study import add_json_option
+from distlandscape.cli.study import add_json_option, print_json
 from distlandscape.errors import InputError
 from distlandscape.record.run import Run
 from distlandscape.report import make_comparison, make_report
@@ -50,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
         told, subject = {"run_ids": [run.run_id for run in runs]}, f"{len(runs)} runs"
     if args.json:
         figures = [str(path) for path in sorted((page.parent / "figures").glob("*.png"))]
-        print(json.dumps({**told, "report": str(page), "figures": figures}), file=args.stdout)
+        print_json({**told, "report": str(page), "figures": figures}, args)
     else:
         print(f"the page of {subject} is {page}", file=args.stdout)
     return 0

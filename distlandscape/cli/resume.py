@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 
 from distlandscape import stopping
-from distlandscape.cli.service import add_service_options, jobs_of, print_json, state_of
-from distlandscape.cli.study import RESULTS, figure_maker, finish, page_maker
+from distlandscape.cli.service import add_service_options, jobs_of, state_of
+from distlandscape.cli.study import RESULTS, figure_maker, finish, page_maker, print_json
 from distlandscape.config import validate_config
 from distlandscape.errors import InputError
 from distlandscape.record.maker import require_own

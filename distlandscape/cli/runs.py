@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from distlandscape.cli.service import add_service_options, print_json, state_of
-from distlandscape.cli.study import add_out_option
+from distlandscape.cli.service import add_service_options, state_of
+from distlandscape.cli.study import add_out_option, print_json
+from distlandscape.display import counted
+from distlandscape.output import visible
 
 COLUMNS = ("started", "study", "model", "data", "lambda_max", "status", "job_id", "run_id")
 
@@ -39,24 +41,26 @@ def run(args: argparse.Namespace) -> int:
         InputError: no tracking server answers, there is no database, or no such experiment.
     """
     from distlandscape.record.mlflow_client import tracking_uri
-    from distlandscape.record.mlflow_runs import list_runs
+    from distlandscape.record.mlflow_runs import COUNTED, list_runs
 
     services = state_of(args).read()
     uri = args.uri
     if uri is None and services is not None and "mlflow" in services.alive:
         uri = services.mlflow
-    rows = list_runs(tracking_uri(uri, Path(args.out)), args.experiment, args.limit)
+    rows, more = list_runs(tracking_uri(uri, Path(args.out)), args.experiment, args.limit)
     if args.json:
-        print_json({"runs": rows}, args)
+        print_json({"runs": rows, "not_shown": more}, args)
         return 0
     table = [list(COLUMNS), *([_text(row[column]) for column in COLUMNS] for row in rows)]
     widths = [max(len(line[i]) for line in table) for i in range(len(COLUMNS))]
     for line in table:
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip(), file=args.stdout)
+    if more:
+        least = "at least " if more == COUNTED else ""
+        print(f"{least}{counted(more, 'older run')} not shown; raise --limit", file=args.stdout)
     return 0
 
 
 def _text(value: object) -> str:
-    """A cell: what a server holds must not move the cursor of a terminal."""
     text = "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
-    return "".join(c if c.isprintable() else "�" for c in text)[:60]
+    return visible(text, keep="")[:60]

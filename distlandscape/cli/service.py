@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -78,8 +77,3 @@ def exit_code(job: JobStatus) -> int:
     if job.status == "SUCCEEDED":
         return 0
     return 130 if job.status == "STOPPED" else job.exit_code or 1
-
-
-def print_json(document: dict[str, Any], args: argparse.Namespace) -> None:
-    """One JSON document."""
-    print(json.dumps(document, allow_nan=False), file=args.stdout, flush=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from dataclasses import asdict
 
-from distlandscape.cli.service import add_service_options, job_document, job_line, jobs_of, print_json, state_of
+from distlandscape.cli.service import add_service_options, job_document, job_line, jobs_of, state_of
+from distlandscape.cli.study import print_json
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

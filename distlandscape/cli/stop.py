@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from distlandscape.cli.service import add_service_options, job_document, jobs_of, print_json
+from distlandscape.cli.service import add_service_options, job_document, jobs_of
+from distlandscape.cli.study import print_json
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -9,13 +9,15 @@ import shutil
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from distlandscape import stopping
 from distlandscape.cli.key_help import HelpWithKeys, told_keys
 from distlandscape.cli.summary import summary_lines
 from distlandscape.config import RunConfig, read_mapping
 from distlandscape.errors import InputError
+from distlandscape.output import below
+from distlandscape.redaction import redacted
 
 if TYPE_CHECKING:
     from distlandscape.studies.execute import Outcome
@@ -107,6 +109,11 @@ def add_json_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
 
 
+def print_json(document: dict[str, Any], args: argparse.Namespace) -> None:
+    """One JSON document, its texts without secrets; JSON writes control characters out by itself."""
+    print(json.dumps(redacted(document), allow_nan=False), file=below(args.stdout), flush=True)
+
+
 def all_assignments(args: argparse.Namespace) -> list[str]:
     """``--set`` in order, then the options that are short for a key."""
     names = ("workers", "gpus_per_worker", "transport")
@@ -127,7 +134,7 @@ def run_study_command(study: str, args: argparse.Namespace, config: RunConfig) -
 def finish(outcome: Outcome, args: argparse.Namespace) -> None:
     """Print the result: JSON, or a short table and where everything is."""
     if args.json:
-        print(json.dumps(outcome.result, allow_nan=False), file=args.stdout, flush=True)
+        print_json(outcome.result, args)
         return
     for line in [
         *summary_lines(outcome.run.study, outcome.result),

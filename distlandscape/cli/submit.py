@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from distlandscape.cli.service import add_address_option, add_state_option, jobs_of, print_json, state_of
-from distlandscape.cli.study import add_study_argument, add_study_options, all_assignments, check_study
+from distlandscape.cli.service import add_address_option, add_state_option, jobs_of, state_of
+from distlandscape.cli.study import add_study_argument, add_study_options, all_assignments, check_study, print_json
 from distlandscape.config import load_config
 from distlandscape.errors import InputError
+from distlandscape.output import say
 
 if TYPE_CHECKING:
     from distlandscape.service.jobs import Jobs
@@ -112,7 +112,7 @@ def _check_imports(tree: dict[str, Any], services: Services | None) -> None:
         where = f"lies in {beside} beside you" if beside is not None else "is not installed in this environment"
         if services is None:
             if beside is not None:
-                print(f"warning: {section}.{key}={path} {where}; the cluster needs it installed", file=sys.stderr)
+                say(f"warning: {section}.{key}={path} {where}; the cluster needs it installed")
         elif not is_importable(module, environment_of(services.processes["ray"])):
             folder = shlex.quote(str(Path.cwd())) if beside is not None else "/ITS/FOLDER"
             raise InputError(
@@ -123,12 +123,12 @@ def _check_imports(tree: dict[str, Any], services: Services | None) -> None:
 
 def _check_tracking(tree: dict[str, Any]) -> None:
     from distlandscape.record.mlflow_client import resolve
-    from distlandscape.record.mlflow_values import redact
+    from distlandscape.redaction import has_secret
 
     uri = tree["tracking"]["uri"]
     if uri is None:
         return
-    if redact(uri) != uri:
+    if has_secret(uri):
         raise InputError(
             "tracking.uri holds a name or password, and a job's configuration is kept by the cluster; put"
             " MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD into the cluster's environment instead"

@@ -6,7 +6,8 @@ import argparse
 import shlex
 import sys
 
-from distlandscape.cli.service import add_service_options, print_json, state_of
+from distlandscape.cli.service import add_service_options, state_of
+from distlandscape.cli.study import print_json
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

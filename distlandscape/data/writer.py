@@ -84,7 +84,7 @@ def write_file(path: Path, write: Callable[[str], object]) -> None:
         write(str(temporary))
 
     try:
-        write_whole(path, begin)
+        write_whole(path, begin, private=False)
     except BaseException:
         for temporary in begun:
             temporary.unlink(missing_ok=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import importlib
 import logging
 import os
@@ -11,6 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from distlandscape.record.mlflow_database import whole_database
+from distlandscape.redaction import HIDDEN, redact_address, remember
 
 # Set only where the user has not set them. MLflow's own are 7 retries of 120 s, minutes for a server that is away.
 ENVIRONMENT = {
@@ -36,6 +38,10 @@ def import_mlflow() -> Any:
         return importlib.import_module("mlflow")
 
 
+class PasswordMissing(ValueError):
+    """Nobody has said the password that this address needs."""
+
+
 @contextmanager
 def quiet() -> Iterator[None]:
     """Keep the log lines and warnings of MLflow and what it stands on away from the user's terminal."""
@@ -57,24 +63,31 @@ def connect(uri: str) -> Any:
     """An ``MlflowClient`` of a tracking server that answers; makes a missing sqlite database.
 
     Raises:
-        Exception: whatever MLflow, the network or the database says when it does not.
+        PasswordMissing: the address is one whose password was taken out before it was written down.
+        Exception: whatever MLflow, the network or the database says when it does not answer.
     """
+    if HIDDEN in uri:
+        raise PasswordMissing("the run does not keep its password: set MLFLOW_TRACKING_URI to the whole address")
+    remember(uri)
     mlflow = import_mlflow()
     file = sqlite_file(uri)
     if file is None:
         _probe(uri)
         return mlflow.MlflowClient(tracking_uri=uri)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    # Two runs that start together in one folder must not both make the schema.
-    with file.with_name(f"{file.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with whole_database(file, lambda new: mlflow.MlflowClient(tracking_uri=new).search_experiments(max_results=1)):
         _probe(uri)
         return mlflow.MlflowClient(tracking_uri=uri)
 
 
 def tracking_uri(named: str | None, folder: Path) -> str:
-    """The server that is named, else the one MLflow's own variable names, else a sqlite file in ``folder``."""
-    return named or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{folder.absolute() / 'mlflow.db'}"
+    """The server that is named, else the one MLflow's own variable names, else a sqlite file in ``folder``.
+
+    Where a run's own record names it, without its password, the whole address is taken from that variable.
+    """
+    given = os.environ.get("MLFLOW_TRACKING_URI")
+    if named and given and HIDDEN in named and redact_address(given) == named:
+        return given
+    return named or given or f"sqlite:///{folder.absolute() / 'mlflow.db'}"
 
 
 def sqlite_file(uri: str) -> Path | None:

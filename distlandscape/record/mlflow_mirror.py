@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import sys
 import tempfile
 import threading
 import time
@@ -12,9 +11,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import yaml
+
 from distlandscape import stopping
 from distlandscape.files import write_text
+from distlandscape.output import say
 from distlandscape.record.mlflow_client import (
+    PasswordMissing,
     connect,
     import_mlflow,
     is_database,
@@ -23,12 +26,22 @@ from distlandscape.record.mlflow_client import (
     sqlite_file,
     tracking_uri,
 )
-from distlandscape.record.mlflow_values import Point, Snapshot, collect, redact
+from distlandscape.record.mlflow_database import HalfMade
+from distlandscape.record.mlflow_values import Point, Snapshot, collect
 from distlandscape.record.run import Run
+from distlandscape.redaction import has_secret, openable, redact, redact_address, redacted, remember
 
 # What one log_batch takes: 1000 entities in all, 100 of them parameters or tags.
 MAX_METRICS = 800
 MAX_PARAMS = 100
+
+
+class ExperimentDeleted(ValueError):
+    """The experiment is there, but deleted: MLflow keeps it until somebody restores it, and takes no runs for it."""
+
+    def __init__(self, experiment_id: str) -> None:
+        super().__init__(experiment_id)
+        self.experiment_id = experiment_id
 
 
 class MlflowMirror:
@@ -47,6 +60,7 @@ class MlflowMirror:
         self.run = run
         self.uri = resolve(tracking_uri(uri, run.path.parent))
         self.experiment = experiment
+        remember(self.uri)
         self._client: Any = None
         self._state = self._load()
         self._failed = self._retried = False
@@ -62,8 +76,8 @@ class MlflowMirror:
     def url_hint(self) -> str:
         """The command that opens MLflow's pages, or the server's address."""
         if not is_database(self.uri):
-            return redact(self.uri)
-        return f"mlflow ui --backend-store-uri {shlex.quote(redact(self.uri))} --host 127.0.0.1 --port 5000"
+            return openable(self.uri)
+        return f"mlflow ui --backend-store-uri {self._named()} --host 127.0.0.1 --port 5000"
 
     def push(self, final: bool = False) -> bool:
         """Bring MLflow up to date with what the run directory holds now; True when it is.
@@ -110,7 +124,7 @@ class MlflowMirror:
         experiment_id = self._experiment_id()
         self._state = self._load()
         if self._state.get("experiment_id") != experiment_id:
-            self._state = {"uri": redact(self.uri), "experiment_id": experiment_id}
+            self._state = {"uri": redact_address(self.uri), "experiment_id": experiment_id}
         try:
             parent = self._parent(snapshot)
             self._send_parent(parent, snapshot)
@@ -132,7 +146,7 @@ class MlflowMirror:
                 if found is None:
                     raise
         if found.lifecycle_stage == "deleted":
-            raise ValueError(f"its experiment {self.experiment!r} is deleted; restore it, or name another")
+            raise ExperimentDeleted(str(found.experiment_id))
         return str(found.experiment_id)
 
     def _artifact_location(self) -> str | None:
@@ -141,7 +155,9 @@ class MlflowMirror:
             return None
         file = sqlite_file(self.uri)
         folder = self.run.path.parent if file is None else file.parent
-        return (folder / "mlartifacts").as_uri()
+        artifacts = folder / "mlartifacts"
+        artifacts.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return artifacts.as_uri()
 
     def _parent(self, snapshot: Snapshot) -> Any:
         """The parent run as the server has it: the remembered one, the one with our tag, or a new one."""
@@ -225,9 +241,8 @@ class MlflowMirror:
                 continue
             stopping.look()
             folder = str(PurePosixPath(name).parent)
-            text = (self.run.path / name).read_text(encoding="utf-8") if name == "config.yaml" else ""
-            if text != redact(text):
-                self._client.log_text(self.run_id, redact(text), name)
+            if name == "config.yaml" and (clean := redacted(self.run.config)) != self.run.config:
+                self._client.log_text(self.run_id, yaml.safe_dump(clean, sort_keys=False), name)
             else:
                 self._client.log_artifact(self.run_id, str(self.run.path / name), None if folder == "." else folder)
             sent[name] = digest
@@ -235,6 +250,7 @@ class MlflowMirror:
     def _send_images(self, images: dict[str, bytes]) -> None:
         if self._client is None:
             self._client = connect(self.uri)
+        self._experiment_id()  # artifacts of a deleted one would be lost in silence
         with tempfile.TemporaryDirectory() as folder:
             for name, image in images.items():
                 file = Path(folder, f"{name}.png")
@@ -253,22 +269,43 @@ class MlflowMirror:
             state = json.loads((self.run.path / "mlflow.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return {}
-        return state if isinstance(state, dict) and state.get("uri") == redact(self.uri) else {}
+        return state if isinstance(state, dict) and state.get("uri") == redact_address(self.uri) else {}
 
     def _save(self) -> None:
         write_text(self.run.path / "mlflow.json", json.dumps(self._state, indent=1))
 
     def _warn(self, error: Exception) -> None:
-        configured = (self.run.config.get("tracking") or {}).get("uri")
-        default = MlflowMirror(self.run, configured).uri
+        shown = redact_address(self.uri)
+        server = f"the tracking server {shown}"
+        if isinstance(error, HalfMade):
+            say(f"warning: {error}; nothing is lost")
+        elif isinstance(error, PasswordMissing):
+            say(f"warning: {server} is not asked: {error}; nothing is lost, and `{self._sync()}` then syncs")
+        elif isinstance(error, ExperimentDeleted):
+            restore = f"MLFLOW_TRACKING_URI={self._named()} mlflow experiments restore -x {error.experiment_id}"
+            say(
+                f"warning: the experiment {self.experiment!r} of {server} is deleted; nothing is lost:"
+                f" `{self._sync(another=True)}` sends the run to another, and `{restore}` brings it back"
+            )
+        else:
+            reason = redact(" ".join(f"{type(error).__name__}: {error}".split()))[:160]
+            say(f"warning: {server} is away ({reason}); nothing is lost, and `{self._sync()}` syncs later")
+
+    def _sync(self, another: bool = False) -> str:
+        """The command that makes up for an outage; with ``another`` it sends the run to another experiment."""
+        tracking = self.run.config.get("tracking") or {}
         command = f"distlandscape mlflow-sync {shlex.quote(str(self.run.path))}"
-        if self.uri != default:
-            command += f" --uri {shlex.quote(redact(self.uri))}"
-        reason = redact(" ".join(f"{type(error).__name__}: {error}".split()))[:160]
-        sys.stderr.write(
-            f"warning: the tracking server {redact(self.uri)} is away ({reason}); nothing is lost, and"
-            f" `{command}` syncs later\n"
-        )
+        if redact_address(self.uri) != redact_address(MlflowMirror(self.run, tracking.get("uri")).uri):
+            command += f" --uri {self._named()}"
+        if another:
+            return f"{command} --experiment NAME"
+        if self.experiment != (tracking.get("experiment") or "distlandscape"):
+            command += f" --experiment {shlex.quote(self.experiment)}"
+        return command
+
+    def _named(self) -> str:
+        """The address as a shell takes it; one with a password is to stand in the environment alone."""
+        return '"$MLFLOW_TRACKING_URI"' if has_secret(self.uri) else shlex.quote(self.uri)
 
 
 def _parts(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:

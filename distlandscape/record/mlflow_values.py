@@ -12,6 +12,7 @@ from typing import Any
 
 from distlandscape.files import sha256
 from distlandscape.record.run import Run
+from distlandscape.redaction import redact, redacted
 
 # An older server takes no more than these; newer ones would cut by themselves.
 MAX_PARAM = 6000
@@ -86,8 +87,8 @@ def collect(run: Run) -> Snapshot:
     last_step = max((checkpoint.step for checkpoint in checkpoints.values()), default=0)
     points += [Point(key, value, last_step, ended_ms) for key, value in _result_scalars(run.result)]
     return Snapshot(
-        params={_key(key): redact(value)[:MAX_PARAM] for key, value in _flatten(run.config)},
-        tags={key[:MAX_KEY]: value[:MAX_TAG] for key, value in _tags(run)},
+        params={_key(key): value[:MAX_PARAM] for key, value in _flatten(redacted(run.config))},
+        tags={key[:MAX_KEY]: redact(value)[:MAX_TAG] for key, value in _tags(run)},
         points=points,
         checkpoints=checkpoints,
         files={
@@ -99,12 +100,6 @@ def collect(run: Run) -> Snapshot:
         started_ms=started_ms,
         ended_ms=ended_ms,
     )
-
-
-def redact(text: str) -> str:
-    """Take user names, passwords and tokens out of every address in ``text``."""
-    text = re.sub(r"://[^/\s]*@", "://", text)
-    return re.sub(r"(?i)([?&][^=&\s]*(?:pass|pwd|token|secret|key)[^=&\s]*=)[^&\s'\"]*", r"\1***", text)
 
 
 def _times(run: Run) -> tuple[int, int]:
@@ -201,7 +196,7 @@ def _tags(run: Run) -> Iterator[tuple[str, str]]:
     yield "distlandscape.run_dir", str(run.path)
     yield "distlandscape.status", run.status
     detail = None if run.status == "running" else run.log.events("ended")[-1].get("detail")
-    yield "distlandscape.status_detail", redact(str(detail or ""))
+    yield "distlandscape.status_detail", str(detail or "")
     jobs = [event["job"] for event in run.log.events("started") if event.get("job")]
     if jobs:
         yield "distlandscape.job_id", str(jobs[-1])

@@ -21,6 +21,7 @@ from safetensors.numpy import load_file, save_file
 from distlandscape.display import Displayed, Shown
 from distlandscape.errors import InputError
 from distlandscape.files import (
+    PRIVATE,
     open_plain,
     read_plain,
     require_regular,
@@ -33,6 +34,7 @@ from distlandscape.parquet_sizes import read_table
 from distlandscape.record.config import config_digest, dump_config, identity_digest, load_config
 from distlandscape.record.lease import Lease
 from distlandscape.record.log import EventLog
+from distlandscape.redaction import redact_address, redacted
 
 # What the small files of a run may have, of which all is read at once.
 MOST_BYTES = {
@@ -82,10 +84,10 @@ class Run(Displayed):
         whole = {"run_id": run_id, "study": study, **identity}
         run = cls(path, whole)
         try:
-            path.mkdir(parents=True)
+            path.mkdir(parents=True, mode=0o700)
             digests = {"config": config_digest(config), "identity": identity_digest(whole)}
             run.log.append("created", run_id=run_id, **digests)
-            write_text(path / "config.yaml", dump_config(config))
+            write_text(path / "config.yaml", dump_config(_shareable(config)))
             write_text(path / "run.json", json.dumps(whole, indent=2))  # the last: with it the folder is a run
         except BaseException:
             shutil.rmtree(path, ignore_errors=True)
@@ -218,9 +220,9 @@ class Run(Displayed):
         with contextlib.suppress(OSError):
             part = file.with_name(".progress.json.part")
             part.unlink(missing_ok=True)
-            descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+            descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE)
             try:
-                write_all(descriptor, json.dumps({"time": time.time(), **now}).encode())
+                write_all(descriptor, json.dumps({"time": time.time(), **redacted(now)}).encode())
             finally:
                 os.close(descriptor)
             part.replace(file)
@@ -261,7 +263,7 @@ class Run(Displayed):
 
     def write_result(self, result: dict[str, Any]) -> None:
         """Store ``result.json``, the summary of a finished run."""
-        write_text(self.path / "result.json", json.dumps(result, indent=2, allow_nan=False))
+        write_text(self.path / "result.json", json.dumps(redacted(result), indent=2, allow_nan=False))
 
     @property
     def result(self) -> dict[str, Any]:
@@ -280,6 +282,14 @@ class Run(Displayed):
         if not isinstance(result, dict):
             raise InputError(f"{file} holds no summary of a run; start the study again")
         return result
+
+
+def _shareable(config: dict[str, Any]) -> dict[str, Any]:
+    """The configuration without the password of the tracking server, which the environment names where it is needed."""
+    tracking = config.get("tracking") or {}
+    if not tracking.get("uri"):
+        return config
+    return {**config, "tracking": {**tracking, "uri": redact_address(tracking["uri"])}}
 
 
 def require_writable(out: Path) -> None:

@@ -10,7 +10,6 @@ import yaml
 
 from distlandscape.convergence import convergence_words
 from distlandscape.display import counted
-from distlandscape.record.mlflow_values import redact
 from distlandscape.report import story, words
 from distlandscape.report.figure import StudyPage
 from distlandscape.report.html import png_uri, render_page
@@ -49,8 +48,8 @@ def render(view: RunView, images: dict[str, bytes]) -> str:
         gaps=gaps,
         folded=page.folded(view),
         trust=[(key, _value(value), TRUST.get(key, "")) for key, value in (view.result.get("trust") or {}).items()],
-        provenance=[(key, redact(_value(value))) for key, value in _provenance(view)],
-        configuration=redact(yaml.safe_dump(view.config, sort_keys=False, allow_unicode=True)),
+        provenance=[(key, _value(value)) for key, value in _provenance(view)],
+        configuration=yaml.safe_dump(view.config, sort_keys=False, allow_unicode=True),
     )
 
 
@@ -75,7 +74,7 @@ def subject(view: RunView, page: StudyPage) -> str:
     measured = page.subject(view)
     if not page.of_a_network:
         return measured
-    return redact(f"{measured} of {model}{on}" if model else f"{measured}{on}")
+    return f"{measured} of {model}{on}" if model else f"{measured}{on}"
 
 
 def _size(view: RunView) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from distlandscape.record.mlflow_values import redact
 from distlandscape.report import (
     interactive_layers,
     interactive_spectrum,
@@ -120,7 +119,7 @@ def _unconverged(view: RunView) -> Notice | None:
     good, count = view.converged
     if good == count:
         return None
-    status = redact(str(view.result.get("status") or "")).strip()
+    status = str(view.result.get("status") or "").strip()
     if not status or status == "converged":
         status = f"{good} of {count} pairs converged: raise spectrum.max_steps or loosen spectrum.tol"
     title = f"{count - good} of {count} eigenpairs have not converged."

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 
-from distlandscape.record.mlflow_values import redact
 from distlandscape.report.figure import Notice, StudyPage
 from distlandscape.report.tables import RunView
 
@@ -37,7 +36,7 @@ def _unfinished(view: RunView, page: StudyPage) -> Notice | None:
 def _failed(view: RunView, page: StudyPage) -> Notice | None:
     if view.status != "failed":
         return None
-    why = redact(view.detail).strip().rstrip(".")
+    why = view.detail.strip().rstrip(".")
     missing = page.missing(view)
     gaps = f" Not here: {_list(page, missing)}." if missing else ""
     if view.resumable:

@@ -15,6 +15,7 @@ from distlandscape.convergence import FLOOR
 from distlandscape.display import counted
 from distlandscape.errors import InputError
 from distlandscape.record.run import Run
+from distlandscape.redaction import redact, redacted
 
 Array = npt.NDArray[np.float64]
 
@@ -178,7 +179,7 @@ class RunView:
 
 
 def load(run: Run) -> RunView:
-    """Read what there is of a run.
+    """Read what there is of a run, its texts without secrets: no page gets to see others.
 
     Raises:
         InputError: a file of it is damaged, or holds something else than a run writes there.
@@ -206,11 +207,11 @@ def _load(run: Run) -> RunView:
         run_id=run.run_id,
         study=run.study,
         status=status,
-        detail=str(ended[-1].get("detail") or "") if ended and status != "running" else "",
+        detail=redact(str(ended[-1].get("detail") or "")) if ended and status != "running" else "",
         resumable=run.resumable,
-        config=run.config,
-        identity=run.identity,
-        result=run.result,
+        config=redacted(run.config),
+        identity=redacted(run.identity),
+        result=redacted(run.result),
         tables=found,
         top=_pairs(pairs, "top"),
         lowest=_pairs(pairs, "lowest"),

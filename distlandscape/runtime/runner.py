@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from distlandscape.errors import InputError
 from distlandscape.objective import Objective
+from distlandscape.output import say
 from distlandscape.runtime.evaluate import BlockFunction, Sums
 from distlandscape.spectral.space import Space
 
@@ -17,7 +17,7 @@ Done = Callable[[int, Any], None]
 
 def to_standard_error(text: str) -> None:
     """Where events go that nobody asked to be told of."""
-    print(text, file=sys.stderr)  # noqa: T201
+    say(text)
 
 
 class Runner(Protocol):

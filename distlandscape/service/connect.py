@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 import time
 import urllib.parse
 from typing import Any
 
 from distlandscape.errors import InputError
-from distlandscape.record.mlflow_values import redact
+from distlandscape.output import say
+from distlandscape.redaction import redact
 from distlandscape.service.jobs import Jobs, refused, silent
 from distlandscape.service.processes import is_loopback
 from distlandscape.service.programs import asks_for_a_token
@@ -44,7 +44,7 @@ def connect(state: State, address: str | None = None) -> Jobs:
         os.environ["RAY_AUTH_MODE"] = "token"  # else Ray's client sends none; it has to be there before ray is imported
         parts = urllib.parse.urlsplit(chosen)
         if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
-            sys.stderr.write("warning: http shows the token to everyone on the way; use https or an SSH tunnel\n")
+            say("warning: http shows the token to everyone on the way; use https or an SSH tunnel")
     else:
         os.environ["RAY_AUTH_MODE"] = "disabled"  # not the token that lies in the home directory
     os.environ[ADDRESS] = chosen  # Ray's client lets the environment overrule its argument

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from distlandscape.record.mlflow_values import redact
+from distlandscape.redaction import openable
 from distlandscape.service.connect import ADDRESS
 from distlandscape.service.processes import is_loopback, listening, orphaned_agents
 from distlandscape.service.programs import answers, http_status
@@ -160,7 +160,7 @@ def _named_servers() -> Iterator[Line]:
         ("job server", ADDRESS, "/api/version"),
         ("tracking server", "MLFLOW_TRACKING_URI", "/health"),
     ):
-        url = redact(os.environ.get(variable, "")).rstrip("/")
+        url = openable(os.environ.get(variable, "")).rstrip("/")
         if url.startswith(("http://", "https://")):
             there = http_status(url + path, {}) is not None
             text = f"{url} {'answers' if there else 'does not answer'}"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from distlandscape.errors import InputError
-from distlandscape.record.mlflow_values import redact
+from distlandscape.redaction import redact
 
 ENDED = ("SUCCEEDED", "FAILED", "STOPPED")  # Ray's words for a job that is over
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")

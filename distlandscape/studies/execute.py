@@ -18,6 +18,7 @@ from distlandscape.errors import Interrupted, TrainingError
 from distlandscape.files import write_text
 from distlandscape.record.mlflow_mirror import MlflowMirror
 from distlandscape.record.run import Run
+from distlandscape.redaction import redact
 from distlandscape.runtime import LocalRunner, Pool
 from distlandscape.runtime.plan import ProductPlan
 from distlandscape.runtime.runner import Runner
@@ -99,7 +100,7 @@ def make_runner(run: Run, config: RunConfig, progress: Progress) -> AbstractCont
     runner: LocalRunner | Pool
 
     def event(text: str) -> None:
-        run.log.append("fault", text=text, micro_batch=runner.micro_batch)
+        run.log.append("fault", text=redact(text), micro_batch=runner.micro_batch)
         progress.say(text)
 
     # What memory once forced on the run holds after a resume too.
@@ -132,9 +133,9 @@ def _end_badly(run: Run, error: BaseException, progress: Progress, make_page: Ma
     with stopping.sealed():
         try:
             if not isinstance(error, (KeyboardInterrupt, Interrupted)):
-                write_text(run.path / "error.txt", "".join(traceback.format_exception(error)))
+                write_text(run.path / "error.txt", redact("".join(traceback.format_exception(error))))
                 progress.say(f"the traceback is in {run.path / 'error.txt'}")
-            detail = (stopping.reason() if interrupted else None) or str(error) or "interrupted"
+            detail = (stopping.reason() if interrupted else None) or redact(str(error)) or "interrupted"
             run.log.append("ended", status=status, detail=detail, final=final)
         except OSError as full:
             progress.say(f"the end of the run could not be recorded ({full}); make room on the disk before you resume")

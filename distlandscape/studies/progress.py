@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections.abc import Callable
 from types import TracebackType
@@ -10,8 +11,9 @@ from typing import Any
 
 from rich.console import Console
 from rich.status import Status
+from rich.text import Text
 
-from distlandscape import stopping
+from distlandscape import output, stopping
 
 PLAIN_SECONDS = 5.0
 TOLD_SECONDS = 2.0
@@ -42,7 +44,8 @@ class Progress:
     def __init__(self, tell: Callable[[dict[str, Any]], object] = lambda now: None) -> None:
         self.workers: Callable[[], int | None] = lambda: None
         self._tell, self._told = tell, -math.inf
-        self._console = _Console(stderr=True, highlight=False)
+        # Below what makes standard error clean: the live line moves the cursor.
+        self._console = _Console(file=output.below(sys.stderr), highlight=False)
         self._status: Status | None = None
         self._began = self._shown = time.monotonic()
         self._planned = self._done = self._part = 0.0
@@ -63,7 +66,7 @@ class Progress:
 
     def say(self, text: str) -> None:
         """A line that stays."""
-        self._console.print(text, markup=False, soft_wrap=True)
+        self._console.print(output.line(text), markup=False, soft_wrap=True)
 
     def plan(self, units: float) -> None:
         """How much work lies ahead, in any unit; the clock of the estimate starts now."""
@@ -95,7 +98,7 @@ class Progress:
             self._tell_of(text, now)
         line = f"{text} · {now - self._began:.0f} s" + ("" if left is None else f", about {left:.0f} s left")
         if self._status is not None:
-            self._status.update(line)
+            self._status.update(Text(output.line(line)))
         elif now - self._shown >= PLAIN_SECONDS:
             self._shown = now
             self.say(line)

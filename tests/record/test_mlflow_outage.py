@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import http.server
 import json
+import re
+import shlex
 import shutil
 import socket
 import threading
@@ -48,13 +50,31 @@ def test_a_server_that_is_away_costs_one_warning(uri: str, tmp_path: Path, capfd
     assert "hunter2" not in output.err + mirror.url_hint
 
 
-def test_a_deleted_experiment_costs_one_warning(out: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_an_experiment_deleted_in_mid_run_costs_one_warning_whose_remedies_work(
+    out: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     run = start_run(out)
     mirror = MlflowMirror(run, experiment="gone")
+    assert mirror.push()
     client = connect(mirror.uri)
-    client.delete_experiment(client.create_experiment("gone"))
-    assert not mirror.push()
-    assert "'gone' is deleted" in capfd.readouterr().err
+    client.delete_experiment(client.get_experiment_by_name("gone").experiment_id)
+    add_checkpoints(run, 1)
+    assert [mirror.push(), mirror.push_images({"ritz": b"x"}), mirror.push(final=True)] == [False] * 3
+    said = capfd.readouterr().err
+    assert len(said.splitlines()) == 1
+    assert "the experiment 'gone' of the tracking server" in said
+
+    found = re.search(r"`distlandscape (mlflow-sync .* --experiment) NAME`", said)
+    assert found
+    assert sync(*shlex.split(found[1])[1:], "another") == 0
+    assert "step-000000" in content(MlflowMirror(run, experiment="another"))
+
+    found = re.search(r"`MLFLOW_TRACKING_URI=(.*) mlflow (experiments restore -x \d+)`", said)
+    assert found
+    assert shlex.split(found[1]) == [mirror.uri]
+    client.restore_experiment(found[2].split()[-1])  # what the command does, without another interpreter
+    assert sync(str(run.path), "--experiment", "gone") == 0
+    assert "step-000000" in content(mirror)
 
 
 class Babble(http.server.BaseHTTPRequestHandler):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
+from distlandscape.cli.main import main
 from distlandscape.errors import InputError
+from distlandscape.record import mlflow_runs
 from distlandscape.record.mlflow_mirror import MlflowMirror
 from distlandscape.record.mlflow_runs import list_runs
 from tests.record.fabricated import NOWHERE, add_checkpoints, finish, start_run
@@ -23,7 +26,8 @@ def test_runs_of_a_database(out: Path) -> None:
     second.log.append("started", job=None)
     for run in (first, second):
         assert MlflowMirror(run, uri).push(final=True)
-    rows = list_runs(uri, "distlandscape", 10)
+    rows, more = list_runs(uri, "distlandscape", 10**9)
+    assert more == 0
     assert [row["name"] for row in rows] == [second.path.name, first.path.name]  # without the checkpoints' children
     assert [row["job_id"] for row in rows] == [None, "job-2"]
     assert [row["status"] for row in rows] == ["running", "done"]
@@ -39,13 +43,33 @@ def test_runs_of_a_database(out: Path) -> None:
         "started": "",
         "run_dir": str(first.path),
     }
-    assert len(list_runs(uri, "distlandscape", 1)) == 1
+    rows, more = list_runs(uri, "distlandscape", 1)
+    assert (len(rows), more) == (1, 1)
     with pytest.raises(InputError, match="has no experiment 'another'"):
         list_runs(uri, "another", 1)
 
 
+def test_any_limit_is_taken_and_what_is_not_shown_is_counted(
+    out: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(mlflow_runs, "PAGE", 2)  # several pages of few runs
+    for _ in range(5):
+        assert MlflowMirror(start_run(out)).push()
+    assert [
+        len(rows) for rows, _ in (list_runs(f"sqlite:///{out}/mlflow.db", "distlandscape", n) for n in (4, 10**30))
+    ] == [4, 5]
+    assert main(["runs", "--out", str(out), "--limit", "3"]) == 0
+    assert capfd.readouterr().out.splitlines()[-1] == "2 older runs not shown; raise --limit"
+    assert main(["runs", "--out", str(out), "--limit", "1000000000000", "--json"]) == 0
+    document = json.loads(capfd.readouterr().out)
+    assert (len(document["runs"]), document["not_shown"]) == (5, 0)
+    monkeypatch.setattr(mlflow_runs, "COUNTED", 2)
+    assert main(["runs", "--out", str(out), "--limit", "1"]) == 0
+    assert capfd.readouterr().out.splitlines()[-1] == "at least 2 older runs not shown; raise --limit"
+
+
 def test_a_server_that_is_away() -> None:
-    with pytest.raises(InputError, match=r"http://127\.0\.0\.1:9 does not answer") as caught:
+    with pytest.raises(InputError, match=r"http://\*\*\*@127\.0\.0\.1:9 does not answer") as caught:
         list_runs(NOWHERE.replace("//", "//me:secret@"), "distlandscape", 1)
     assert "secret" not in str(caught.value)
 

@@ -9,15 +9,16 @@ import pyarrow as pa
 import pytest
 
 from distlandscape.record.mlflow_mirror import MlflowMirror
-from distlandscape.record.mlflow_values import collect, redact
+from distlandscape.record.mlflow_values import collect
+from distlandscape.redaction import redact
 from tests.record.fabricated import start_run
 
 
 @pytest.mark.parametrize(
     ("text", "clean"),
     [
-        ("https://user:p@ss@host:1/x", "https://host:1/x"),
-        ("postgresql://u:p@h/db?password=abc&sslmode=require", "postgresql://h/db?password=***&sslmode=require"),
+        ("https://user:p@ss@host:1/x", "https://***@host:1/x"),
+        ("postgresql://u:p@h/db?password=abc&sslmode=require", "postgresql://***@h/db?password=***&sslmode=require"),
         ("sqlite:////a/b.db", "sqlite:////a/b.db"),
         ("mail a@b about http://host", "mail a@b about http://host"),
     ],

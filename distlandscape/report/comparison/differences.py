@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from distlandscape.record.mlflow_values import redact
 from distlandscape.report.page import leaves
 from distlandscape.report.tables import RunView
 
@@ -127,4 +126,4 @@ def _text(value: Any, absent: str = ABSENT) -> str:
         return absent
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return redact(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

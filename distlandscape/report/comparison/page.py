@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import yaml
 
 from distlandscape.errors import InputError
-from distlandscape.record.mlflow_values import redact
 from distlandscape.report import story
 from distlandscape.report.comparison import along, side_by_side, spectra, sweeps
 from distlandscape.report.comparison.differences import configuration, labels, made_with, same_data
@@ -92,7 +91,7 @@ def render(comparison: Comparison, images: dict[str, bytes]) -> str:
         ],
         trust=_trust(comparison),
         configurations=[
-            (name, redact(yaml.safe_dump(view.config, sort_keys=False, allow_unicode=True)))
+            (name, yaml.safe_dump(view.config, sort_keys=False, allow_unicode=True))
             for name, view in zip(names, views, strict=True)
         ],
     )

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 import json
+import resource
 import secrets
+import socket
 import sys
 import threading
 import time
 from functools import cache
 from http import HTTPStatus
-from http.cookies import CookieError, SimpleCookie
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import resources
 from typing import Any
@@ -20,12 +22,17 @@ import jinja2
 from plotly.offline import get_plotlyjs
 
 from distlandscape.errors import InputError
+from distlandscape.redaction import redact, redacted
 from distlandscape.report.live.state import Follower
 
 HOST = "127.0.0.1"
 NAMES = (HOST, "localhost")  # of this server, in a Host header
 FRESH_SECONDS = 1.0  # so many pages may look at the same state
-SOCKET_SECONDS = 10.0  # until a client that says nothing is let go
+SOCKET_SECONDS = 10.0  # a client has to send its request, and again to take the answer
+CONNECTIONS = 32  # at a time; a browser opens six
+OWN_FILES = 32  # descriptors that are no connections
+PAUSE_SECONDS = 0.05  # where the process has no descriptor left for a connection
+BUSY = b"HTTP/1.0 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\n\r\ntoo many connections\n"
 # Plotly writes its own style elements, so styles cannot be limited to this server.
 POLICY = (
     "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'unsafe-inline'; img-src data: blob:;"
@@ -54,11 +61,17 @@ class LiveServer(ThreadingHTTPServer):
     """
 
     daemon_threads = True
+    request_queue_size = 128  # connections that wait to be accepted; a sixth would wait seconds with the default of 5
 
     def __init__(self, follower: Follower, port: int = 0) -> None:
         self.token = secrets.token_urlsafe(24)
         self._follower, self._lock = follower, threading.Lock()
         self._state, self._read = b"", float("-inf")
+        files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        self._room = max(4, min(CONNECTIONS, (files - OWN_FILES) // 2)) if files > 0 else CONNECTIONS
+        self._silent: dict[socket.socket, float] = {}  # connections whose request is not here yet, the oldest first
+        self._heard: set[socket.socket] = set()
+        self._gate = threading.Lock()
         try:
             super().__init__((HOST, port), _Handler)
         except (OSError, OverflowError) as error:
@@ -75,6 +88,56 @@ class LiveServer(ThreadingHTTPServer):
         """Name of the cookie: browsers do not keep the cookies of several ports apart."""
         return f"distlandscape-{self.server_port}"
 
+    def get_request(self) -> tuple[socket.socket, Any]:
+        """Accept a connection; without a free descriptor wait a moment, or the loop would ask again at once."""
+        try:
+            return super().get_request()
+        except OSError:
+            time.sleep(PAUSE_SECONDS)
+            raise
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Give a connection its thread; where there are too many, one that has said nothing yet makes room."""
+        with self._gate:
+            full = len(self._silent) + len(self._heard) >= self._room
+            if full and self._silent:
+                self._let_go(next(iter(self._silent)))
+                full = False
+            if not full:
+                self._silent[request] = time.monotonic()
+        if full:
+            with contextlib.suppress(OSError):
+                request.send(BUSY, socket.MSG_DONTWAIT)
+            self.shutdown_request(request)
+        else:
+            super().process_request(request, client_address)
+
+    def service_actions(self) -> None:
+        """Let those go whose request does not come: one byte now and then would hold a connection for ever."""
+        oldest = time.monotonic() - SOCKET_SECONDS
+        with self._gate:
+            for request in [one for one, since in self._silent.items() if since < oldest]:
+                self._let_go(request)
+
+    def shutdown_request(self, request: Any) -> None:
+        """Close a connection, whose place is free then."""
+        with self._gate:
+            self._silent.pop(request, None)
+            self._heard.discard(request)
+        super().shutdown_request(request)
+
+    def heard(self, request: socket.socket) -> None:
+        """The request of this connection is here."""
+        with self._gate:
+            if self._silent.pop(request, None) is not None:
+                self._heard.add(request)
+
+    def _let_go(self, request: socket.socket) -> None:
+        """Wake the thread that waits for a request; it closes the connection."""
+        del self._silent[request]
+        with contextlib.suppress(OSError):
+            request.shutdown(socket.SHUT_RDWR)
+
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Tell what went wrong, but for a browser that left in the middle of an answer."""
         if not isinstance(sys.exception(), ConnectionError):
@@ -88,7 +151,7 @@ class LiveServer(ThreadingHTTPServer):
         """
         with self._lock:
             if time.monotonic() - self._read > FRESH_SECONDS:
-                self._state = json.dumps(self._follower.state(), allow_nan=False).encode()
+                self._state = json.dumps(redacted(self._follower.state()), allow_nan=False).encode()
                 self._read = time.monotonic()
             return self._state
 
@@ -109,6 +172,12 @@ class _Handler(BaseHTTPRequestHandler):
     server_version, sys_version = "distlandscape", ""
     timeout = SOCKET_SECONDS
 
+    def parse_request(self) -> bool:
+        """Read the request, which is whole then."""
+        parsed = super().parse_request()
+        self.server.heard(self.connection)
+        return parsed
+
     def do_GET(self) -> None:
         """Answer one request: known host, known token, known address, in this order."""
         if not self._known_host():
@@ -119,7 +188,7 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             found = self._content(address.path)
         except Exception as error:  # the run directory is gone, or a file came or went; the page asks again
-            why = f"the run directory could not be read: {type(error).__name__}: {error}"
+            why = redact(f"the run directory could not be read: {type(error).__name__}: {error}")
             return self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, why)
         if found is None:
             return self._refuse(HTTPStatus.NOT_FOUND, "there is nothing at this address")
@@ -155,12 +224,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _known_token(self, query: dict[str, list[str]]) -> bool:
         """Whether address or cookie hold the token; the time it takes does not tell how much of it is right."""
-        try:
-            cookies = SimpleCookie(self.headers.get("Cookie", ""))
-        except CookieError:
-            cookies = SimpleCookie()
-        cookie = cookies.get(self.server.cookie)
-        given = [*query.get("token", []), *([cookie.value] if cookie is not None else [])]
+        # Cookies of other programs on this machine come along, and some of them no parser of cookies takes.
+        pairs = (pair.partition("=") for line in self.headers.get_all("Cookie", []) for pair in line.split(";"))
+        cookies = [value.strip().strip('"') for name, _, value in pairs if name.strip() == self.server.cookie]
+        given = [*query.get("token", []), *cookies]
         return any(hmac.compare_digest(one.encode(), self.server.token.encode()) for one in given)
 
     def _refuse(self, status: HTTPStatus, why: str) -> None:

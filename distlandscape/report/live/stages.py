@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from distlandscape.record.mlflow_values import redact
 from distlandscape.record.run import Run
 from distlandscape.report.numbers import number, with_error
 
@@ -45,7 +44,7 @@ def _told(value: Any) -> str:
     if isinstance(value, float):
         return number(value)
     if isinstance(value, str):
-        return redact(value)
+        return value
     if isinstance(value, dict) and isinstance(value.get("value"), float) and isinstance(value.get("stderr"), float):
         return with_error(value["value"], value["stderr"])
     return ""

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from distlandscape.record.lease import held
 from distlandscape.record.log import FollowedLog
-from distlandscape.record.mlflow_values import redact
 from distlandscape.record.run import Run
 from distlandscape.report import interactive_spectrum, style, words
 from distlandscape.report.figure import StudyPage
@@ -85,7 +84,7 @@ class Follower:
                 {"title": t.title, "head": t.head, "rows": t.rows} for t in (*page.first(now), *page.folded(now))
             ],
             "stages": stages_done(run),
-            "faults": [[clock(e["time"]), redact(str(e["text"]))] for e in run.log.events("fault")[-FAULTS:]],
+            "faults": [[clock(e["time"]), str(e["text"])] for e in run.log.events("fault")[-FAULTS:]],
         }
 
     def _figures(self, run: Run, now: RunView, page: StudyPage, found: Pursuit | None) -> list[Json]:

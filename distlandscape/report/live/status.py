@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 
 from distlandscape.record.lease import halted, held
-from distlandscape.record.mlflow_values import redact
 from distlandscape.record.run import Run
 from distlandscape.report.live.pursuit import Pursuit
 from distlandscape.report.live.stages import stage_under_way
@@ -16,7 +15,7 @@ from distlandscape.report.tables import RunView
 def status_of(run: Run, now: RunView, found: Pursuit | None) -> Json:
     """One line on how the run is, whether it goes on, and what is known of its course."""
     if now.status != "running":
-        detail = redact(now.detail).rstrip(".")
+        detail = now.detail.rstrip(".")
         headline = f"The run has ended ({now.status}): {detail}." if detail else f"The run has ended ({now.status})."
         return _state(headline, [("Status", now.status)], run)
     alive, started = held(run.path), run.log.events("started")
@@ -34,7 +33,7 @@ def status_of(run: Run, now: RunView, found: Pursuit | None) -> Json:
         facts.append(("Running for", duration(max(0.0, time.time() - float(started[-1]["time"])))))
         facts += _workers(told, started[-1].get("workers"))
     lanczos = found.words if found is not None and not found.ended else ""
-    doing = redact(str(told.get("now") or "")) or stage or lanczos or "it has begun"
+    doing = str(told.get("now") or "") or stage or lanczos or "it has begun"
     stopped = halted(run.path)
     if stopped is not None:
         facts[0] = ("Status", "stopped")

@@ -5,7 +5,12 @@ from __future__ import annotations
 import http.client
 import json
 import re
+import socket
+import subprocess
+import sys
 import threading
+import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +18,7 @@ import pytest
 
 from distlandscape.errors import InputError
 from distlandscape.record.run import Run
-from distlandscape.report.live.server import LiveServer
+from distlandscape.report.live.server import CONNECTIONS, LiveServer
 from distlandscape.report.live.state import Follower
 from tests.report.fabricate import make_run
 
@@ -164,3 +169,83 @@ def test_a_port_that_cannot_be_had(port: int | str, run: Run, server: LiveServer
     number = server.server_port if port == "taken" else int(port)
     with pytest.raises(InputError, match=f"port {number} of 127.0.0.1 cannot be served .*; choose another with --port"):
         LiveServer(Follower(run.path), number)
+
+
+@pytest.mark.parametrize("broken", ['a b=1; {"}; x', "=; ;;", "a=\x80\xff; b", 'x="unclosed; y=1', "café=1"])
+def test_a_broken_cookie_of_another_program_locks_nobody_out(server: LiveServer, broken: str) -> None:
+    assert Answer(server, with_token(server, "/"), Cookie=broken).status == 200
+    assert Answer(server, "/state", Cookie=f"{broken}; {server.cookie}={server.token}").status == 200
+    assert Answer(server, "/state", Cookie=broken).status == 403
+
+
+def connect(server: LiveServer, said: bytes = b"") -> socket.socket:
+    connection = socket.create_connection(("127.0.0.1", server.server_port), timeout=10)
+    connection.sendall(said)
+    return connection
+
+
+def test_connections_that_say_nothing_make_room(server: LiveServer) -> None:
+    silent = [connect(server, b"GET /") for _ in range(3 * CONNECTIONS)]
+    assert Answer(server, with_token(server, "/state")).status == 200
+    assert silent[0].recv(1) == b""  # the oldest was let go
+    for connection in silent:
+        connection.close()
+
+
+def test_a_client_that_sends_a_byte_now_and_then_is_let_go(server: LiveServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("distlandscape.report.live.server.SOCKET_SECONDS", 0.2)
+    with connect(server, b"GET / HTTP/1.0\r\n") as slow:
+        began = time.monotonic()
+        with pytest.raises(ConnectionError):
+            send_until_refused(slow, began + 10)
+    assert time.monotonic() - began < 5
+
+
+def send_until_refused(connection: socket.socket, end: float) -> None:
+    """Each byte in time, the request never whole."""
+    while time.monotonic() < end:
+        connection.sendall(b"x")
+        time.sleep(0.05)
+
+
+def test_too_many_requests_at_once_are_refused_politely(server: LiveServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = threading.Event()
+    monkeypatch.setattr(server, "state", lambda: b"{}" if answers.wait(20) else b"")
+    request = f"GET {with_token(server, '/state')} HTTP/1.0\r\nHost: 127.0.0.1:{server.server_port}\r\n\r\n".encode()
+    busy = [connect(server, request) for _ in range(CONNECTIONS)]
+    while len(server._heard) < CONNECTIONS:
+        time.sleep(0.01)
+    with connect(server) as refused:
+        assert b" 503 " in refused.recv(1000)
+    answers.set()
+    assert all(b" 200 " in connection.recv(1000) for connection in busy)
+    for connection in busy:
+        connection.close()
+    assert Answer(server, with_token(server, "/")).status == 200
+
+
+LIMITED = """
+import resource, socket, sys, threading
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+from distlandscape.report.live.server import CONNECTIONS, LiveServer
+from distlandscape.report.live.state import Follower
+with LiveServer(Follower(sys.argv[1])) as server:
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    print(server.server_port, server.token, flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_limit_of_descriptors_does_not_end_it(run: Run) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", LIMITED, str(run.path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        port, token = process.stdout.readline().split()
+        many = [socket.create_connection(("127.0.0.1", int(port)), timeout=10) for _ in range(200)]
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/state?token={token}", timeout=20) as answer:
+            assert answer.status == 200
+        for connection in many:
+            connection.close()
+        process.communicate("", timeout=20)
+        assert process.returncode == 0
