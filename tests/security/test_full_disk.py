@@ -95,6 +95,7 @@ def _numbers_only(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.attack
+@pytest.mark.timeout(900)
 @pytest.mark.usefixtures("_numbers_only")
 def test_a_run_whose_disk_fills_up_at_any_moment_goes_on_to_the_same_bits(
     disk: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
