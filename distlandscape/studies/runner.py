@@ -92,7 +92,7 @@ def run_study(study: str, config: RunConfig, out: Path, make_page: MakePage, dra
 
     Raises:
         InputError: something the user gave is wrong; no worker was started.
-        Interrupted: SIGINT or SIGTERM; the run can be resumed.
+        Interrupted: it was asked to stop; the run can be resumed.
     """
     config = resolve(config, study)
     if config.runtime.workers:
@@ -126,7 +126,7 @@ def resume_study(run: Run, make_page: MakePage, workers: int | None = None, draw
 
     Raises:
         InputError: the run is finished, held by another process, or its data are gone.
-        Interrupted: SIGINT or SIGTERM again.
+        Interrupted: it was asked to stop again.
     """
     if run.study not in (*STUDIES, *SWEEPS, THEORY):
         raise InputError(f"{run.path} belongs to the study {run.study!r}, which this version does not know")
