@@ -28,7 +28,7 @@ def run_study(study: str, config: Mapping[str, Any] | str | Path | None = None, 
 
     Raises:
         InputError: an unknown study, or something wrong in the configuration; no worker was started.
-        KeyboardInterrupt: interrupted; ``distlandscape resume RUN`` goes on.
+        KeyboardInterrupt: interrupted; ``distlandscape resume RUN`` goes on. No handler of a signal is put in place.
     """
     known = sorted({*runner.STUDIES, *runner.SWEEPS, runner.THEORY} - {"quickstart"})
     if study not in known:

@@ -19,6 +19,7 @@ from distlandscape.errors import InputError, WorkerFailure
 from distlandscape.ray_folder import OwnRayFolder
 from distlandscape.runtime import presence
 from distlandscape.runtime.address import ADDRESS, JOB, Cluster, environment, find, own_environment
+from distlandscape.runtime.handlers import handle_sigterm_by, kept_as_ray_ends, kept_as_ray_starts
 
 LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
@@ -90,7 +91,8 @@ def _shut_down() -> None:
     import ray
 
     left_over = presence.folder() if presence.ended() else None
-    ray.shutdown()
+    with kept_as_ray_ends():
+        ray.shutdown()
     if left_over is not None:
         presence.end_agents(left_over)
 
@@ -106,34 +108,22 @@ def own_sigterm() -> Iterator[None]:
     try:
         yield
     except BaseException:
-        _handle_sigterm_by(before)
+        handle_sigterm_by(before)
         raise
     if before != signal.SIG_DFL:
-        _handle_sigterm_by(before)
+        handle_sigterm_by(before)
 
 
 def _init(**options: Any) -> None:
-    """``ray.init``; where this process handles SIGTERM, Ray's handler is not in place while it starts either."""
     import ray
-    from ray._private import utils
 
-    theirs = utils.set_sigterm_handler
-    if signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
-        utils.set_sigterm_handler = lambda handler: None
-    try:
+    with kept_as_ray_starts():
         ray.init(**options, job_config=_job_config(), **QUIET)
-    finally:
-        utils.set_sigterm_handler = theirs
-
-
-def _handle_sigterm_by(handler: Any) -> None:
-    if handler is not None and threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, handler)
 
 
 def _give_sigterm_back(before: Any, ray_s: Any) -> None:
     if signal.getsignal(signal.SIGTERM) == ray_s != before:  # else it is the user's by now
-        _handle_sigterm_by(before)
+        handle_sigterm_by(before)
 
 
 def node_address() -> str:
@@ -242,7 +232,8 @@ def _end_half_started(error: BaseException, temp: Path) -> str:
             node.kill_all_processes(check_alive=False, wait=True)
             logs = getattr(node, "_logs_dir", logs)
         trace = trace.tb_next
-    ray.shutdown()
+    with kept_as_ray_ends():
+        ray.shutdown()
     return logs
 
 

@@ -94,7 +94,7 @@ def run_study(study: str, config: RunConfig, out: Path, make_page: MakePage, dra
 
     Raises:
         InputError: something the user gave is wrong; no worker was started.
-        Interrupted: SIGINT or SIGTERM; the run can be resumed.
+        Interrupted: it was asked to stop; the run can be resumed.
     """
     config = resolve(config, study)
     if config.runtime.workers:
@@ -134,7 +134,7 @@ def resume_study(
     Raises:
         InputError: the run is finished, held by another process, or something it goes by was changed or is gone; or it
             names code, and nothing shows that this user chose it.
-        Interrupted: SIGINT or SIGTERM again.
+        Interrupted: it was asked to stop again.
     """
     if run.study not in (*STUDIES, *SWEEPS, THEORY):
         raise InputError(f"{run.path} belongs to the study {run.study!r}, which this version does not know")

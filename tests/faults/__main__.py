@@ -26,7 +26,8 @@ from distlandscape.record.run import Run
 from distlandscape.runtime import session
 from tests.faults import clock, inside, limits, outside, study
 
-BOTH, SHARDED = ("store", "collective"), ("collective",)
+BOTH, SHARDED, ALL = ("store", "collective"), ("collective",), ("local", "store", "collective")
+WORKERS = {"local": 0, "store": 2, "collective": 2}
 
 
 @dataclass
@@ -53,7 +54,7 @@ class Bench:
     def seconds(self, transport):
         """How long a run takes in a process of its own, from its first line on."""
         if transport not in self.durations:
-            process = study.spawn(self.folder(), 2, transport)
+            process = study.spawn(self.folder(), WORKERS[transport], transport)
             study.run_dir_of(process.out)
             began = time.monotonic()
             _, words = process.communicate(timeout=300)
@@ -153,7 +154,7 @@ def stopped_by(kind):
     def case(bench, transport):
         while True:
             out, seconds = bench.folder(), float(bench.rng.uniform(0, bench.seconds(transport)))
-            run_dir, code, words = outside.signalled_after(out, seconds, transport, kind)
+            run_dir, code, words = outside.signalled_after(out, seconds, transport, kind, WORKERS[transport])
             ended = Run.open(run_dir).log.events("ended")
             over = code == -kind and ended and ended[-1]["status"] == "done"  # and the process about to exit
             if code is not None and not over:
@@ -212,7 +213,7 @@ def full_disk(bench, transport):
     size = before + int(bench.rng.uniform(0.2, 0.9) * bench.bytes)
     with limits.disk(out, size):
         shutil.copy(bench.database, out / "mlflow.db")
-        process = study.spawn(out, 2, transport)
+        process = study.spawn(out, WORKERS[transport], transport)
         _, words = process.communicate(timeout=300)
         print(f"{size - before} bytes of {bench.bytes}: exit code {process.returncode}", file=sys.stderr)
         if process.returncode == 0:
@@ -304,12 +305,12 @@ def cases(kills):
         ("driver killed", BOTH, ended(outside.kill)),
         ("driver killed, last line torn", BOTH, ended(outside.kill, None, outside.tear)),
         ("SIGTERM from a scheduler", BOTH, ended(outside.terminate, 130)),
-        ("SIGTERM at any moment", BOTH, stopped_by(signal.SIGTERM)),
+        ("SIGTERM at any moment", ALL, stopped_by(signal.SIGTERM)),
         ("SIGUSR1 at any moment", BOTH, stopped_by(signal.SIGUSR1)),
         ("SIGUSR2 at any moment", BOTH, stopped_by(signal.SIGUSR2)),
         ("Ctrl-C at any moment", BOTH, stopped_by(signal.SIGINT)),
         ("driver stopped (SIGSTOP) and continued", BOTH, driver_stopped),
-        ("disk full at any fill", BOTH, full_disk),
+        ("disk full at any fill", ALL, full_disk),
         ("driver out of file descriptors", BOTH, no_descriptors),
         ("clock set back", BOTH, clock_set_back),
         ("GCS killed", BOTH, gcs_killed),
@@ -322,7 +323,7 @@ def cases(kills):
 
 
 ONCE = ("two resumes at once", "tracking server away", "soak")
-OFTEN = {"SIGTERM at any moment": 10, "disk full at any fill": 10}  # 20 over both transports
+OFTEN = {"SIGTERM at any moment": 7, "disk full at any fill": 7}  # 20 and one in all
 IN_THIS_PROCESS = ("worker", "out of memory", "error on one rank", "disk full for a worker", "soak")  # they share a Ray
 AS_ROOT = ("disk full at any fill",)
 

@@ -1,8 +1,10 @@
 """A local Ray listens on loopback only, and its token is the owner's."""
 
+import json
 import os
 import signal
 import stat
+import subprocess
 import sys
 from pathlib import Path
 
@@ -63,3 +65,33 @@ def test_the_handler_of_sigterm_is_kept():
         assert signal.getsignal(signal.SIGTERM) is ours
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+PROGRAM = """
+import ctypes, json, signal
+from distlandscape.runtime import session
+
+def below():
+    action = (ctypes.c_char * 512)()
+    ctypes.CDLL(None).sigaction(signal.SIGTERM, None, action)
+    return bytes(action[:8]).hex()  # the address of the handler that the kernel calls
+
+def ours(number, frame): ...
+
+signal.signal(signal.SIGTERM, ours)
+seen = [below()]
+session.connect(1)
+seen.append(below())
+session.disconnect()
+seen.append(below())
+print(json.dumps([seen, signal.getsignal(signal.SIGTERM) is ours]))
+"""
+
+
+def test_ray_replaces_no_handler_below_python_s():
+    """Its own aborts the process, and is taken away as Ray ends, so that a signal then kills."""
+    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True, timeout=150)
+    seen, ours = json.loads(done.stdout)
+    assert len(seen) == 3
+    assert len(set(seen)) == 1
+    assert ours
