@@ -9,8 +9,9 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from distlandscape.config.schema import RunConfig
-from distlandscape.config.text import brief, parse, problem, read_mapping
+from distlandscape.config.text import brief, parse, read_mapping
 from distlandscape.errors import InputError
+from distlandscape.plain_yaml import problem
 
 LONGEST_KEY = 120  # characters of a key that an error shows
 DEEPEST = 16  # levels of a key, of options of a model for example
