@@ -1,7 +1,8 @@
 """Headers of the pages of a Parquet file: how large each becomes, before anything is unpacked.
 
-The footer's sizes are the writer's word, and the decoder goes by the headers that stand before the pages. They are in
-Thrift's compact protocol (parquet-format, parquet.thrift, PageHeader), of which this reads what it needs.
+The footer's sizes are the writer's word, and the decoder goes by the headers that stand before the pages. Both are in
+Thrift's compact protocol (parquet-format, parquet.thrift: FileMetaData, PageHeader), of which this reads what it needs.
+pyarrow could be asked for the columns of a row group, but ends the process where their entry is damaged.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ _WINDOW = 2**12  # bytes read for a header, more where it is longer
 _LONGEST = 2**24  # bytes of a header, as for Arrow
 _DATA, _DATA_V2 = 5, 8  # fields of a page's header
 _STOP, _TRUE, _FALSE, _BYTE, _I16, _I32, _I64, _DOUBLE, _BINARY, _LIST, _SET, _MAP, _STRUCT = range(13)
+_BYTE_ARRAY = 6  # the physical type of texts and bytes
 _DEEPEST = 16
 
 
@@ -28,16 +30,61 @@ class Page:
     values: int
 
 
-def pages(file: BufferedReader, column: Any) -> Iterator[Page]:
-    """The pages of a column chunk (``pyarrow.parquet.ColumnChunkMetaData``), its dictionary among them.
+@dataclass(frozen=True)
+class Chunk:
+    """A column's part of a row group: its name, whether it holds texts or bytes, where it stands, values counted."""
+
+    path: str
+    texts: bool
+    start: int
+    size: int
+    values: int
+
+
+def row_groups(file: BufferedReader) -> Iterator[list[Chunk]]:
+    """The columns of each row group, in the order of the schema, as the footer has them.
+
+    Raises:
+        ValueError: no Parquet file, or a damaged or encrypted footer.
+    """
+    size = os.fstat(file.fileno()).st_size
+    end = os.pread(file.fileno(), 8, max(0, size - 8))
+    length = int.from_bytes(end[:4], "little")
+    if end[4:] != b"PAR1" or length + 8 > size:
+        raise ValueError("no footer")
+    try:
+        groups = _Compact(os.pread(file.fileno(), length, size - 8 - length)).struct().get(4)
+    except IndexError:
+        raise ValueError("its footer is cut off") from None
+    for group in _listed(groups):
+        yield [_chunk(column) for column in _listed(group.get(1) if isinstance(group, dict) else None)]
+
+
+def _listed(found: Any) -> list[Any]:
+    if not isinstance(found, list):
+        raise ValueError("its footer has no row groups")
+    return found
+
+
+def _chunk(column: Any) -> Chunk:
+    entry = column.get(3) if isinstance(column, dict) else None
+    if not isinstance(entry, dict) or not all(isinstance(part, bytes) for part in _listed(entry.get(3))):
+        raise ValueError("its footer lacks an entry of a column")
+    start = _count(entry, 9)
+    if 0 < (dictionary := entry.get(11) or 0) < start:
+        start = dictionary
+    path = b".".join(entry[3]).decode()
+    return Chunk(path, entry.get(1) == _BYTE_ARRAY, start, _count(entry, 7), _count(entry, 5))
+
+
+def pages(file: BufferedReader, column: Chunk) -> Iterator[Page]:
+    """The pages of a column chunk, its dictionary among them.
 
     Raises:
         ValueError: no headers of pages are where the footer says.
     """
-    start = column.data_page_offset
-    if column.dictionary_page_offset is not None and 0 < column.dictionary_page_offset < start:
-        start = column.dictionary_page_offset
-    end, left = start + column.total_compressed_size, column.num_values
+    start = column.start
+    end, left = start + column.size, column.values
     while start < end and left > 0:
         header, size = _header(file, start)
         data = header.get(_DATA) or header.get(_DATA_V2) or {1: 0}
@@ -78,7 +125,7 @@ class _Compact:
         self.at = 0
 
     def struct(self, depth: int = 0) -> dict[int, Any]:
-        """Numbers and structs by their fields' ids; anything else is passed over."""
+        """Values by their fields' ids: numbers, bytes, structs and lists; truth values and fractions are left out."""
         if depth > _DEEPEST:
             raise ValueError("nested too deeply")
         fields: dict[int, Any] = {}
@@ -98,23 +145,23 @@ class _Compact:
         if kind == _DOUBLE:
             return self._skip(8)
         if kind == _BINARY:
-            return self._skip(self._varint())
+            length = self._varint()
+            self._skip(length)
+            return self._content[self.at - length : self.at]
         if kind == _STRUCT:
             return self.struct(depth + 1)
         if kind in (_LIST, _SET):
             return self._list(depth)
-        raise ValueError("no header of a page")  # maps are in none
+        raise ValueError("no such type is in a Parquet file")  # maps
 
-    def _list(self, depth: int) -> None:
+    def _list(self, depth: int) -> list[Any]:
         head = self._byte()
         count, kind = head >> 4, head & 15
         if count == 15:
             count = self._varint()
-        for _ in range(count):
-            if kind in (_TRUE, _FALSE):
-                self._skip(1)
-            else:
-                self._value(kind, depth + 1)
+        if count > len(self._content):
+            raise IndexError
+        return [self._value(_BYTE if kind in (_TRUE, _FALSE) else kind, depth + 1) for _ in range(count)]
 
     def _byte(self) -> int:
         self.at += 1

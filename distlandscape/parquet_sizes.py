@@ -10,7 +10,7 @@ import pyarrow as pa
 from distlandscape.errors import InputError
 from distlandscape.files import open_regular
 from distlandscape.limits import FREE, PER_SAMPLE, check_unpacked
-from distlandscape.parquet_pages import pages
+from distlandscape.parquet_pages import pages, row_groups
 
 MOST_ROWS = 2**16  # at one time
 VALUE = 8  # bytes that a number of a list takes while it is decoded
@@ -50,17 +50,17 @@ def rows_for(file: Path, table: Any, columns: list[str] | None = None) -> int:
     check_unpacked(f"the rows of {file}", metadata.num_rows * PER_SAMPLE, size, "write it without compression")
     largest = total = 0
     with open_regular(file) as stream:
-        for group in range(metadata.num_row_groups):
-            row_group = metadata.row_group(group)
-            for place in range(row_group.num_columns):
-                column = row_group.column(place)
-                if not _wanted(column.path_in_schema, columns):
+        for chunks in row_groups(stream):
+            if len(chunks) != metadata.num_columns:
+                raise ValueError("a row group has other columns than the schema")
+            for place, column in enumerate(chunks):
+                if not _wanted(column.path, columns):
                     continue
                 packed = unpacked = values = 0
                 for page in pages(stream, column):
                     check_unpacked(f"a page of {file}", page.unpacked, page.packed, "write it without compression")
                     packed, unpacked, values = packed + page.packed, max(unpacked, page.unpacked), values + page.values
-                value = max(VALUE, unpacked) if column.physical_type == "BYTE_ARRAY" else VALUE
+                value = max(VALUE, unpacked) if column.texts else VALUE
                 if value > VALUE:
                     largest = max(largest, value)
                 if metadata.schema.column(place).max_repetition_level:

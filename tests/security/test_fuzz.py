@@ -10,6 +10,7 @@ from collections import Counter
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -17,7 +18,9 @@ from safetensors.torch import save_file
 from distlandscape.config import load_config
 from distlandscape.data import BlockStore, load_source
 from distlandscape.errors import InputError
+from distlandscape.files import open_regular
 from distlandscape.models import load_weights
+from distlandscape.parquet_pages import pages, row_groups
 from distlandscape.record.run import Run
 from distlandscape.report.tables import load
 from tests.data import fabricate as make
@@ -288,3 +291,25 @@ def test_odd_assignments_are_one_short_sentence(assignment):
     with pytest.raises(InputError) as caught:
         load_config(None, [assignment])
     assert len(str(caught.value)) <= 500
+
+
+def test_footers_are_read_as_pyarrow_reads_them(tmp_path):
+    """pyarrow itself cannot be asked of a damaged file: it ends the process."""
+    x, y = make.arrays(40)
+    columns = {"x": make.lists(x), "image": make.hugging_face(x), "y": y, "name": ["a"] * 40}
+    file = make.parquet(tmp_path / "t.parquet", **columns)
+    metadata = pq.ParquetFile(file).metadata
+    with open_regular(file) as stream:
+        groups = list(row_groups(stream))
+        assert len(groups) == metadata.num_row_groups == 4
+        for index, chunks in enumerate(groups):
+            assert len(chunks) == metadata.num_columns == 5
+            for place, chunk in enumerate(chunks):
+                theirs = metadata.row_group(index).column(place)
+                assert chunk.path == theirs.path_in_schema
+                assert chunk.texts == (theirs.physical_type == "BYTE_ARRAY")
+                assert (chunk.size, chunk.values) == (theirs.total_compressed_size, theirs.num_values)
+                found = list(pages(stream, chunk))
+                assert sum(page.values for page in found) == theirs.num_values
+                assert 0 < sum(page.packed for page in found) < theirs.total_compressed_size
+                assert 0 < sum(page.unpacked for page in found) < theirs.total_uncompressed_size
