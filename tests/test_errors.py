@@ -9,11 +9,12 @@ import numpy as np
 from ray import cloudpickle
 
 import distlandscape
-from distlandscape.errors import GenerationLost, OutOfMemory
+from distlandscape.errors import GenerationLost, OutOfMemory, WriteFailed
 from distlandscape.runtime.classes import ClassesTooSmall
 from distlandscape.runtime.shards import Retry
 
 ARGUMENTS = {
+    WriteFailed: (28, "No space left on device", "/a/file"),
     ClassesTooSmall: (np.array([3, 1, 0]),),
     GenerationLost: ("a worker is gone", False),
     OutOfMemory: (3,),

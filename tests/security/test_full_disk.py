@@ -23,6 +23,8 @@ from distlandscape.record.run import Run
 from distlandscape.studies import execute
 from tests.studies.conftest import Unmirrored
 
+pytestmark = [pytest.mark.attack, pytest.mark.timeout(900)]  # a busy machine takes minutes
+
 MEGABYTES, FILLS, PAGE = 8, 10, 4096
 KEYS = (
     "data.samples=128",
@@ -94,8 +96,6 @@ def _numbers_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("distlandscape.studies.training_record.COST_SHARE", 1e9)  # a state after every step
 
 
-@pytest.mark.attack
-@pytest.mark.timeout(900)
 @pytest.mark.usefixtures("_numbers_only")
 def test_a_run_whose_disk_fills_up_at_any_moment_goes_on_to_the_same_bits(
     disk: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
@@ -148,7 +148,6 @@ def test_a_run_whose_disk_fills_up_at_any_moment_goes_on_to_the_same_bits(
     assert struck >= FILLS - 2
 
 
-@pytest.mark.attack
 def test_no_kind_of_file_is_left_half_on_a_full_disk(disk: Path) -> None:
     """Whatever library writes it: what stood there before stands there still."""
     import pyarrow as pa
@@ -188,7 +187,6 @@ def test_no_kind_of_file_is_left_half_on_a_full_disk(disk: Path) -> None:
     assert [event["event"] for event in run.log.events()] == ["created", "stage", "fault"]
 
 
-@pytest.mark.attack
 def test_neither_a_run_nor_a_lease_is_begun_on_a_full_disk(disk: Path) -> None:
     run = Run.create(disk, "spectrum", {}, {})
     present = sorted(disk.iterdir())
@@ -212,7 +210,6 @@ sys.exit(main(sys.argv[2:]))
 """
 
 
-@pytest.mark.attack
 def test_a_limit_on_the_size_of_files_ends_a_run_with_a_sentence(tmp_path: Path) -> None:
     """As a quota does; here in a process of its own, by the command line."""
     small = [sys.executable, "-c", FLOODED]
