@@ -21,7 +21,7 @@ from distlandscape.errors import InputError, Interrupted
 
 # What schedulers and batch systems send, as a warning or before they kill.
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
-GRACE_SECONDS = 5.0  # for something to look, before the handler raises
+GRACE_SECONDS = 10.0  # for something to look, before the handler raises
 
 
 class _Requests(threading.local):
