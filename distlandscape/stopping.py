@@ -21,7 +21,7 @@ from distlandscape.errors import InputError, Interrupted
 
 # What schedulers and batch systems send, as a warning or before they kill.
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
-GRACE_SECONDS = 5.0  # for something to look, before the handler raises
+GRACE_SECONDS = 10.0  # for something to look, before the handler raises
 
 
 class _Requests(threading.local):
@@ -85,22 +85,29 @@ def listening() -> Iterator[None]:
     before = {number: signal.getsignal(number) for number in (*SIGNALS, signal.SIGINT)}
     mine = [number for number, handler in before.items() if handler not in (signal.SIG_IGN, None)]
     _requests.reason, _requests.noting = None, False
-    reminders: list[threading.Timer] = []
+    over, noted = threading.Event(), list[int]()
+
+    def remind() -> None:
+        while not over.wait(GRACE_SECONDS / 2):
+            if noted:
+                _thread.interrupt_main(signal.SIGTERM)  # which does nothing where no handler is in place
 
     def note(number: int, frame: FrameType | None) -> None:
-        if _requests.noting and _requests.reason is None:
-            reminders.append(threading.Timer(GRACE_SECONDS, _thread.interrupt_main, (mine[0],)))
-            reminders[-1].daemon = True
-            reminders[-1].start()
-        _note(number)
+        """Takes no lock: the main thread may hold any."""
+        first = _requests.reason is None
+        ask(f"stopped by {signal.Signals(number).name}")
+        noted.append(number)
+        _heed(number, again=not first)
 
+    reminder = threading.Thread(target=remind, name="stopping", daemon=True)
+    reminder.start()
     try:
         for number in mine:
             signal.signal(number, note)
         yield
     finally:
-        for reminder in reminders:
-            reminder.cancel()
+        over.set()
+        reminder.join()
         for number in mine:
             signal.signal(number, before[number])
         _requests.reason, _requests.noting = None, False
@@ -126,15 +133,13 @@ def sealed() -> Iterator[None]:
         _requests.sealed = False
 
 
-def _note(number: int) -> None:
-    first = _requests.reason is None
-    ask(f"stopped by {signal.Signals(number).name}")
+def _heed(number: int, again: bool) -> None:
+    """Raise what a signal asks for, where that is not left to ``look``."""
     if _requests.sealed:
         return
-    if _requests.noting:
+    if _requests.noting and not (again and number == signal.SIGINT):
         late = not _requests.heard and time.monotonic() >= _requests.asked + GRACE_SECONDS
-        again = number == signal.SIGINT and not first
-        if not (late or again):
+        if not late:
             return
     _requests.heard = True
     if number == signal.SIGINT:

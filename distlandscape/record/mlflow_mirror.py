@@ -121,6 +121,7 @@ class MlflowMirror:
     def _send(self, snapshot: Snapshot) -> None:
         if self._client is None:
             self._client = connect(self.uri)
+        stopping.look()
         experiment_id = self._experiment_id()
         self._state = self._load()
         if self._state.get("experiment_id") != experiment_id:
