@@ -29,12 +29,13 @@ def test_a_resume_is_running_whatever_the_clock_says(tmp_path, monkeypatch):
 
 
 def test_time_that_went_back_counts_as_nothing(tmp_path, monkeypatch):
+    fields = {"begun": {"name": "eigenpairs"}, "ended": {"status": "failed"}}
     clock = iter([100.0, 110.0, 50.0, 65.0, 40.0, 47.0, 49.0])
     made = Run.create(tmp_path, "spectrum", {}, {})
     with monkeypatch.context() as patched:
         patched.setattr(time, "time", lambda: next(clock))
         for event in ("started", "begun", "begun", "ended", "started", "begun", "started"):
-            made.log.append(event)
+            made.log.append(event, **fields.get(event, {}))
     assert made.seconds_before() == 10.0 + 15.0 + 7.0
 
 

@@ -169,7 +169,7 @@ CASES = {
     "run, gigabytes of log": ("run", lambda p: run_folder(p, log_jsonl=3 * 10**9), "268,435,456 at most"),
     "run, gigabytes of result": ("run", lambda p: run_folder(p, result_json=3 * 10**9), "67,108,864 at most"),
     "run, references": ("run", lambda p: run_folder(p, config_yaml=aliases(60)), "references .* are not allowed"),
-    "run, lists in lists": ("run", lambda p: run_folder(p, result_json="[" * 100_000), "no summary of a run"),
+    "run, lists in lists": ("run", lambda p: run_folder(p, result_json="[" * 100_000), "result.json is damaged"),
     **{
         f"run, {name} is a pipe": ("run", lambda p, name=name: run_folder(p, **{name: None}), "is no regular file")
         for name in ("run_json", "config_yaml", "log_jsonl", "result_json", "progress_json", "mlflow_json")
