@@ -27,6 +27,7 @@ from distlandscape.runtime import session
 from tests.faults import clock, inside, limits, outside, study
 
 BOTH, SHARDED, ALL = ("store", "collective"), ("collective",), ("local", "store", "collective")
+END_SECONDS = 1.0  # from the last look of a run at what it was asked to the line that says it is done
 WORKERS = {"local": 0, "store": 2, "collective": 2}
 
 
@@ -154,13 +155,10 @@ def stopped_by(kind):
     def case(bench, transport):
         while True:
             out, seconds = bench.folder(), float(bench.rng.uniform(0, bench.seconds(transport)))
-            run_dir, code, words = outside.signalled_after(out, seconds, transport, kind, WORKERS[transport])
+            run_dir, code, words, struck = outside.signalled_after(out, seconds, transport, kind, WORKERS[transport])
             ended = Run.open(run_dir).log.events("ended")
-            over = code == -kind and ended and ended[-1]["status"] == "done"  # and the process about to exit
-            if code is not None and not over:
-                break
-        if code == 0:  # it came when the end was recorded already
-            return bench.same(run_dir), None
+            if not ended or ended[0]["status"] != "done" or ended[0]["time"] > struck + END_SECONDS:
+                break  # else it was over, or its end was being written
         print(f"after {seconds:.2f} s: {ended[-1:]}", file=sys.stderr)
         assert code == 130, (code, words)
         assert [event["status"] for event in ended] == ["interrupted"], words

@@ -42,20 +42,20 @@ def terminate(process):
 
 
 def signalled_after(out, seconds, transport, kind, workers=2):
-    """Send a signal so long after the run began; its folder, exit code (None: it was over by then) and last words."""
+    """Send a signal so long after the run began; its folder, exit code, last words, and when the signal was sent."""
     process = study.spawn(out, workers, transport)
     try:
         run_dir = study.run_dir_of(out)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(seconds)
-        over = process.poll() is not None
+        struck = time.time()
         process.send_signal(kind)
         _, words = process.communicate(timeout=180)
     finally:
         if process.poll() is None:
             process.kill()
             process.communicate()
-    return run_dir, None if over else process.returncode, words
+    return run_dir, process.returncode, words, struck
 
 
 def lose_gcs(process):
