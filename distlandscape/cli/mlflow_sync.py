@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from distlandscape.cli.study import add_json_option, print_json
+from distlandscape.record.maker import require_own_server
 from distlandscape.record.mlflow_mirror import MlflowMirror
 from distlandscape.record.run import Run
 from distlandscape.record.untouched import require_files
@@ -35,10 +36,12 @@ def run(args: argparse.Namespace) -> int:
     """Sync once; 0 when MLflow is up to date, 1 when the tracking server is away.
 
     Raises:
-        InputError: ``args.run_dir`` is not a run directory, or one with links in it.
+        InputError: ``args.run_dir`` is not a run directory, has links in it, or names a server that this user did not.
     """
     directory = Run.open(args.run_dir)
     require_files(directory.path)
+    if args.uri is None:
+        require_own_server(directory)
     tracking = directory.config.get("tracking") or {}
     experiment = args.experiment or tracking.get("experiment") or "distlandscape"
     mirror = MlflowMirror(directory, args.uri or tracking.get("uri"), experiment)

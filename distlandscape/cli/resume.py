@@ -28,7 +28,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("--workers", metavar="N", type=int, help="another number of Ray workers; 0: in this process")
     parser.add_argument(
-        "--trust", action="store_true", help="load the code that a run made elsewhere names as its model"
+        "--trust",
+        action="store_true",
+        help="load the code and use the tracking server that a run made elsewhere names",
     )
     parser.add_argument("--submit", action="store_true", help="go on as a new job, as always with the id of a job")
     add_service_options(parser)
@@ -112,8 +114,8 @@ def _submit(args: argparse.Namespace) -> int:
         raise InputError(f"the run {found.path} is {found.status} and cannot go on; start a new one")
     local = is_local(state_of(args), jobs.address)
     if local and not args.trust:
-        model = validate_config(found.config).model
-        require_own(found, model.name, model.options)
+        config = validate_config(found.config)
+        require_own(found, config.model.name, config.model.options, config.tracking.uri)
     options = [] if args.workers is None else ["--workers", str(args.workers)]
     command = entrypoint(["resume", str(found.path), *options, *(["--trust"] if args.trust else [])], local)
     metadata = {"study": found.study, "out": str(found.path.parent), "resumes": found.run_id}

@@ -102,6 +102,7 @@ def run_study(study: str, config: RunConfig, out: Path, make_page: MakePage, dra
     require_writable(out)
     _use_threads(config)
     identity: dict[str, Any] = {"created": time.time(), "versions": versions(), "git_commit": git_commit()}
+    identity |= mark(config.model.name, config.model.options, config.tracking.uri)
     if study == THEORY:
         theory.check(config)
         digests = {"config": config.digest()}
@@ -116,7 +117,6 @@ def run_study(study: str, config: RunConfig, out: Path, make_page: MakePage, dra
         identity["tuned"] = timings
     digests = {"data": stores.measured.digest, "config": config.digest()}
     identity |= {"stores": stores.identity(), "digests": digests, "inputs": input_digests(study, config)}
-    identity |= mark(config.model.name, config.model.options)
     identity |= {"parameters": objective.parameters, **_described(objective)}
     run = Run.create(out, study, config.model_dump(mode="json"), identity)
     if study in SWEEPS:
@@ -129,11 +129,11 @@ def resume_study(
 ) -> Outcome:
     """Go on with an interrupted run, with another number of workers if given; the numbers are the same bits.
 
-    ``trust``: the code that the run names may be loaded, whoever made the run.
+    ``trust``: the code that the run names may be loaded, and its tracking server be spoken to, whoever made the run.
 
     Raises:
         InputError: the run is finished, held by another process, or something it goes by was changed or is gone; or it
-            names code, and nothing shows that this user chose it.
+            names code or a tracking server, and nothing shows that this user chose it.
         Interrupted: it was asked to stop again.
     """
     if run.study not in (*STUDIES, *SWEEPS, THEORY):
@@ -148,8 +148,8 @@ def resume_study(
         why = run.log.events("ended")[-1].get("detail")
         raise InputError(f"the run {run.path} failed, and would fail again: {why}")
     require_untouched(run)
-    if not trust and run.study != THEORY:
-        require_own(run, config.model.name, config.model.options)
+    if not trust:
+        require_own(run, config.model.name, config.model.options, config.tracking.uri)
     if config.runtime.workers:
         session.check()
     _use_threads(config)

@@ -10,6 +10,7 @@ import pyarrow as pa
 from distlandscape.config import RunConfig
 from distlandscape.record.mlflow_client import connect
 from distlandscape.record.mlflow_mirror import MlflowMirror
+from distlandscape.record.maker import mark
 from distlandscape.record.run import Run
 
 NOWHERE = "http://127.0.0.1:9"
@@ -23,7 +24,9 @@ def start_run(out: Path, **tracking: Any) -> Run:
         "digests": {"data": "d" * 64, "weights": None},
         "versions": {"torch": "2.13.0", "python": "3.11"},
     }
-    run = Run.create(out, "emergence", config, identity)
+    model = config["model"]
+    signed = mark(model["name"], model["options"], config["tracking"]["uri"])
+    run = Run.create(out, "emergence", config, {**identity, **signed})
     run.log.append("started")
     return run
 

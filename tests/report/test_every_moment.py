@@ -58,6 +58,8 @@ class Moments:
 
     def take(self, run: Path, what: str) -> None:
         """The directory as it is; tables are replaced as a whole, so that links will do."""
+        if not (run / "run.json").exists():  # it is no run yet: the log has its first line before
+            return
         copy = self.folder / f"{run.name}-{len(self.paths):03d}"
         shutil.copytree(run, copy, ignore=_unread, copy_function=_link)
         self.paths.append(copy)
@@ -105,8 +107,9 @@ def moments(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Moments
 def _watched(write: Callable, path: Callable, seen: Moments) -> Callable:
     def written(self, what, *rest, **named):
         with seen.lock:
-            write(self, what, *rest, **named)
+            digest = write(self, what, *rest, **named)
             seen.take(path(self), what if isinstance(what, str) else "result")
+        return digest
 
     return written
 

@@ -257,19 +257,20 @@ def state(tmp_path, monkeypatch):
     return tmp_path / "state"
 
 
-def made(tmp_path, name=f"{OURS}:linear", options=None, **identity):
+def made(tmp_path, name=f"{OURS}:linear", options=None, server=None, **identity):
     """A run that was interrupted at its beginning, as the runner makes it."""
     model = {"name": name, "options": options if options is not None else {"width": 64, "outputs": 10}}
     config = {"model": model, "runtime": {"workers": 0, "threads": 1}, "train": {"steps": 0}}
+    config["tracking"] = {"uri": server}
     return Run.create(
-        tmp_path / "out", "spectrum", config, {"created": 0.0, **maker.mark(name, model["options"]), **identity}
+        tmp_path / "out", "spectrum", config, {"created": 0.0, **maker.mark(name, model["options"], server), **identity}
     )
 
 
 def asked(run):
     model = run.config["model"]
     try:
-        maker.require_own(run, model["name"], model["options"])
+        maker.require_own(run, model["name"], model["options"], run.config["tracking"]["uri"])
     except InputError as error:
         return str(error)
     return None
@@ -290,6 +291,31 @@ def test_a_network_of_the_zoo_needs_neither_mark_nor_key(tmp_path, state):
     assert maker.MARK not in run.identity
     assert asked(run) is None
     assert not state.exists()
+
+
+SERVER = "http://127.0.0.1:9"
+
+
+def test_a_tracking_server_that_a_stranger_s_run_names_is_not_spoken_to(tmp_path, state, capsys, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    run = made(tmp_path, "mlp", {}, SERVER)
+    assert asked(run) is None
+    shutil.rmtree(state)  # another user's run, or one's own with another home
+    assert f"would send what it measures to {SERVER}" in asked(run)
+    assert main(["mlflow-sync", str(run.path)]) == 2
+    assert "with --uri" in capsys.readouterr().err
+    assert main(["resume", str(run.path)]) == 2
+    assert "add --trust" in capsys.readouterr().err
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", SERVER)  # then it is this user's choice
+    assert asked(run) is None
+
+
+def test_another_server_in_one_s_own_run_is_asked_about(tmp_path, state, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    run = made(tmp_path, "mlp", {}, SERVER)
+    file = run.path / "config.yaml"
+    file.write_text(file.read_text().replace(SERVER, "http://127.0.0.1:10"))
+    assert "would send what it measures to http://127.0.0.1:10" in asked(Run.open(run.path))
 
 
 @pytest.mark.parametrize(
@@ -327,7 +353,7 @@ def test_a_run_of_a_stranger_s_asks(change, tmp_path, state, monkeypatch):
     (run.path / "run.json").write_text(json.dumps(identity))
     said = asked(Run.open(run.path))
     assert f"would load the code '{config['model']['name']}', and nothing shows that you chose it" in said
-    assert "add --trust if that code may run here" in said
+    assert "add --trust if it may" in said
 
 
 def test_resume_asks_before_it_imports_and_trust_is_an_answer(tmp_path, state, capsys, monkeypatch, empty_database):
@@ -384,11 +410,11 @@ try:
 except PermissionError:
     pass
 try:
-    maker.require_own(run, model["name"], model["options"])
+    maker.require_own(run, model["name"], model["options"], run.config["tracking"]["uri"])
     print("took it for one of theirs")
 except InputError:
     pass
-print(maker.mark("a:b", {}))
+print(maker.mark("a:b", {}, None))
 """
 
 
