@@ -208,7 +208,7 @@ def full_disk(bench, transport):
     out = bench.root / str(next(bench.numbers))
     out.mkdir()
     before = bench.database.stat().st_size
-    size = before + int(bench.rng.uniform(0.2, 0.9) * bench.bytes)
+    size = before + int(bench.rng.uniform(0.4, 1.0) * bench.bytes)
     with limits.disk(out, size):
         shutil.copy(bench.database, out / "mlflow.db")
         process = study.spawn(out, WORKERS[transport], transport)
@@ -341,7 +341,7 @@ def main():
     bench = Bench(root, database, np.random.default_rng(options.seed))
     undisturbed = study.start(bench.folder(), 0).run.path
     bench.reference, bench.commits = study.measured(undisturbed), study.commits(undisturbed)
-    bench.bytes = limits.used(undisturbed)
+    bench.bytes = limits.used(undisturbed.parent) - database.stat().st_size  # the stores of its data among them
     print(f"Undisturbed: {bench.commits} commits. Output: {root}\n", flush=True)
     print("| fault | transport | moments | same bits | seconds to recover |\n|---|---|---|---|---|", flush=True)
     failures = 0
