@@ -8,9 +8,9 @@ from typing import Any
 import pyarrow as pa
 
 from distlandscape.config import RunConfig
+from distlandscape.record.maker import mark
 from distlandscape.record.mlflow_client import connect
 from distlandscape.record.mlflow_mirror import MlflowMirror
-from distlandscape.record.maker import mark
 from distlandscape.record.run import Run
 
 NOWHERE = "http://127.0.0.1:9"

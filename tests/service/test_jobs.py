@@ -39,7 +39,7 @@ def test_submit_sends_the_folder_and_no_secret(client, jobs, tmp_path):
     metadata = {"study": "spectrum", "uri": "https://user:pass@host/x?token=abc"}
     assert jobs.submit(Job("a-1", "echo", metadata, tmp_path)) == "a-1"
     assert client.sent["a-1"].files == {"config.yaml": "data: {}"}
-    assert client.sent["a-1"].metadata == {"study": "spectrum", "uri": "https://host/x?token=***"}
+    assert client.sent["a-1"].metadata == {"study": "spectrum", "uri": "https://***@host/x?token=***"}
     assert jobs.status("a-1").status == "RUNNING"
     with pytest.raises(InputError, match="a job a-1 is there already"):
         jobs.submit(Job("a-1", "echo", {}))

@@ -22,7 +22,7 @@ import jinja2
 from plotly.offline import get_plotlyjs
 
 from distlandscape.errors import InputError
-from distlandscape.redaction import redact, redacted
+from distlandscape.redaction import redact
 from distlandscape.report.live.state import Follower
 
 HOST = "127.0.0.1"
@@ -151,7 +151,7 @@ class LiveServer(ThreadingHTTPServer):
         """
         with self._lock:
             if time.monotonic() - self._read > FRESH_SECONDS:
-                self._state = json.dumps(redacted(self._follower.state()), allow_nan=False).encode()
+                self._state = json.dumps(self._follower.state(), allow_nan=False).encode()
                 self._read = time.monotonic()
             return self._state
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from distlandscape.record.lease import held
 from distlandscape.record.log import FollowedLog
 from distlandscape.record.run import Run
+from distlandscape.redaction import redacted
 from distlandscape.report import interactive_spectrum, style, words
 from distlandscape.report.figure import StudyPage
 from distlandscape.report.live.convergence import convergence
@@ -64,7 +65,7 @@ class Follower:
         return page if run.status != "running" and not held(self.path) and page.is_file() else None
 
     def state(self) -> Json:
-        """Everything the page shows, texts as they stand there.
+        """Everything the page shows, texts as they stand there, without secrets.
 
         Raises:
             InputError: the run directory is gone.
@@ -72,7 +73,7 @@ class Follower:
         run = self.run()
         page, now = study_page(run.study), density_so_far(run, load(run))
         found = pursuit(run)
-        return {
+        shown: Json = {
             "name": now.name,
             "subject": subject(now, page),
             "themes": {"light": style.LIGHT, "dark": style.DARK},
@@ -86,6 +87,7 @@ class Follower:
             "stages": stages_done(run),
             "faults": [[clock(e["time"]), str(e["text"])] for e in run.log.events("fault")[-FAULTS:]],
         }
+        return redacted(shown)
 
     def _figures(self, run: Run, now: RunView, page: StudyPage, found: Pursuit | None) -> list[Json]:
         figures = []

@@ -105,7 +105,7 @@ def test_progress_workers_faults_stages_and_trials(tmp_path: Path) -> None:
     assert state["stages"][0][0] == "gradient-000"
     assert state["stages"][0][2] == "loss 0.5000; converged yes"
     assert "secret" not in json.dumps(state)
-    assert state["faults"][0][1] == "worker 1 was lost; see https://host/x"
+    assert state["faults"][0][1] == "worker 1 was lost; see https://***@host/x"
 
 
 def test_the_progress_of_an_earlier_attempt_is_not_told(tmp_path: Path) -> None:
