@@ -47,7 +47,7 @@ def require_own_server(run: Run) -> None:
     model, server = run.config.get("model") or {}, (run.config.get("tracking") or {}).get("uri")
     if _is_elsewhere(server) and not _is_own(run, str(model.get("name")), model.get("options") or {}, server):
         raise InputError(
-            f"the run {run.path} names the tracking server {redact_address(server)[:200]}, and nothing shows that you"
+            f"the run {run.path} names the tracking server {redact_address(str(server))[:200]}, and nothing shows that you"
             " chose it; give the server to send the run to with --uri"
         )
 

@@ -87,7 +87,8 @@ class Follower:
             "stages": stages_done(run),
             "faults": [[clock(e["time"]), str(e["text"])] for e in run.log.events("fault")[-FAULTS:]],
         }
-        return redacted(shown)
+        clean: Json = redacted(shown)
+        return clean
 
     def _figures(self, run: Run, now: RunView, page: StudyPage, found: Pursuit | None) -> list[Json]:
         figures = []
