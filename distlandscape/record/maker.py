@@ -46,9 +46,10 @@ def require_own_server(run: Run) -> None:
     """Raise InputError where a run names a tracking server and nothing shows that this user chose it."""
     model, server = run.config.get("model") or {}, (run.config.get("tracking") or {}).get("uri")
     if _is_elsewhere(server) and not _is_own(run, str(model.get("name")), model.get("options") or {}, server):
+        where = redact_address(str(server))[:200]
         raise InputError(
-            f"the run {run.path} names the tracking server {redact_address(str(server))[:200]}, and nothing shows that you"
-            " chose it; give the server to send the run to with --uri"
+            f"the run {run.path} names the tracking server {where}, and nothing shows that you chose it; give the"
+            " server to send the run to with --uri"
         )
 
 
